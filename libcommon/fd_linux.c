@@ -1,0 +1,45 @@
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "log.h"
+
+static void
+close_range_or_die(unsigned first, unsigned last)
+{
+	if (close_range(first, last, 0) == 0)
+		return;
+	if (errno != ENOSYS)
+		fatal("close_range");
+	/* A kernel before 5.9. */
+	for (; first <= last && first < (unsigned)sysconf(_SC_OPEN_MAX);
+	     first++)
+		close((int)first);
+}
+
+void
+fd_close_from(int low)
+{
+	int keep = log_fd();
+
+	if (keep > low)
+		close_range_or_die((unsigned)low, (unsigned)keep - 1);
+	if (keep >= low)
+		low = keep + 1;
+	close_range_or_die((unsigned)low, UINT_MAX);
+}
+
+int
+fd_no_sigpipe(int fd)
+{
+	return 0;
+}
+
+ssize_t
+fd_recvmsg(int fd, struct msghdr *mh)
+{
+	return recvmsg(fd, mh, MSG_CMSG_CLOEXEC);
+}
