@@ -1,0 +1,31 @@
+#include <string.h>
+
+#include "libcommon/sandbox.h"
+
+static const char *const names[SANDBOX_PURPOSES] = {
+	[SANDBOX_PARENT] = "parent",
+	[SANDBOX_AUDIT] = "audit",
+	[SANDBOX_FRONTEND] = "frontend",
+	[SANDBOX_PROXY] = "proxy",
+	[SANDBOX_RESOLVER] = "resolver",
+};
+
+const char *
+sandbox_name(enum sandbox_purpose purpose)
+{
+	if ((unsigned)purpose >= SANDBOX_PURPOSES)
+		return "unknown";
+	return names[purpose];
+}
+
+int
+sandbox_purpose(const char *name)
+{
+	int i;
+
+	for (i = 0; i < SANDBOX_PURPOSES; i++) {
+		if (strcmp(names[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
