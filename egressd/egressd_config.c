@@ -1,0 +1,307 @@
+#include <sys/un.h>
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "libcommon/fd.h"
+#include "libcommon/log.h"
+#include "libcommon/mem.h"
+
+#include "egressd/egressd_config.h"
+
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
+#define FILE_PATH_MAX (PATH_MAX - 1)
+#define USER_MAX 256
+#define RESOLV_CONF "/etc/resolv.conf"
+
+static void
+parse_nft(struct conf *, const struct json_node *, const char *, void *);
+static void
+parse_users(struct conf *, const struct json_node *, const char *, void *);
+
+#define AT(member) offsetof(struct egress_config, member)
+#define USER(key, member)                                                      \
+	{                                                                      \
+		.name = key, .type = CONF_STRING, .off = AT(member), .min = 1, \
+		.max = USER_MAX                                                \
+	}
+#define LATER(key)                              \
+	{                                       \
+		.name = key, .type = CONF_LATER \
+	}
+
+const struct conf_key egress_keys_top[] = {
+	{ .name = "socket",
+	    .type = CONF_PATH,
+	    .off = AT(socket),
+	    .min = 2,
+	    .max = SOCKET_PATH_MAX },
+	{ .name = "peers", .type = CONF_CALL, .parse = egress_parse_peers },
+	{ .name = "resolvers",
+	    .type = CONF_CALL,
+	    .parse = egress_parse_resolvers },
+	{ .name = "hosts_file",
+	    .type = CONF_PATH,
+	    .off = AT(hosts_file),
+	    .min = 2,
+	    .max = FILE_PATH_MAX },
+	{ .name = "workers",
+	    .type = CONF_INT,
+	    .off = AT(workers),
+	    .min = 1,
+	    .max = EGRESS_WORKERS_MAX },
+	{ .name = "audit",
+	    .type = CONF_PATH,
+	    .off = AT(audit),
+	    .min = 2,
+	    .max = FILE_PATH_MAX },
+	{ .name = "users", .type = CONF_CALL, .parse = parse_users },
+	{ .name = "nft",
+	    .type = CONF_CALL,
+	    .off = AT(nft),
+	    .parse = parse_nft },
+	LATER("nft_table"),
+	LATER("interface_prefix"),
+	LATER("run_networks"),
+	LATER("proxy_port"),
+	{ .name = "listeners",
+	    .type = CONF_CALL,
+	    .parse = egress_parse_listeners },
+	{ .name = "profiles",
+	    .type = CONF_CALL,
+	    .parse = egress_parse_profiles },
+	{ .name = NULL },
+};
+
+const struct conf_key egress_keys_users[] = {
+	USER("egress", user_parent),
+	USER("frontend", user_frontend),
+	USER("proxy", user_proxy),
+	USER("resolver", user_resolver),
+	USER("fw", user_fw),
+	USER("audit", user_audit),
+	{ .name = NULL },
+};
+
+/* --- this machine ----------------------------------------------------- */
+
+static int
+system_user(const char *name, uint32_t *uid)
+{
+	const struct passwd *pw = getpwnam(name);
+
+	if (pw == NULL)
+		return -1;
+	*uid = pw->pw_uid;
+	return 0;
+}
+
+static int
+system_group(const char *name, uint32_t *gid)
+{
+	const struct group *gr = getgrnam(name);
+
+	if (gr == NULL)
+		return -1;
+	*gid = gr->gr_gid;
+	return 0;
+}
+
+static const struct egress_config_env system_env = {
+	.read_file = fd_read_path,
+	.user = system_user,
+	.group = system_group,
+};
+
+/* --- keys of their own kind ------------------------------------------- */
+
+/* Packet rules come later; to say that there are none is no mistake. */
+static void
+parse_nft(
+    struct conf *c, const struct json_node *n, const char *path, void *place)
+{
+	(void)place;
+	if (conf_expect(c, n, path, JSON_BOOL, "false") && n->num != 0)
+		conf_error(
+		    c, n, path, "true is not in this version; allowed: false");
+}
+
+/* The row has no offset: place is the whole configuration. */
+static void
+parse_users(
+    struct conf *c, const struct json_node *n, const char *path, void *place)
+{
+	conf_read(c, n, path, egress_keys_users, place);
+}
+
+static void
+set_defaults(struct egress_config *cfg)
+{
+	cfg->socket = "/run/bulkhead/egressd.sock";
+	cfg->audit = "/var/log/bulkhead/egressd.jsonl";
+	cfg->workers = 2;
+	cfg->user_parent = "bulkhead-egress";
+	cfg->user_proxy = "bulkhead-proxy";
+	cfg->user_resolver = "bulkhead-resolver";
+	cfg->user_fw = "bulkhead-fw";
+	cfg->user_audit = "bulkhead-audit";
+}
+
+/* --- what needs the whole, or a file ---------------------------------- */
+
+static void
+check_listener_profiles(struct egress_config *cfg, const struct json_node *root)
+{
+	const struct json_node *list = json_member(root, "listeners");
+	const struct json_node *n;
+	const struct egress_listener *l = cfg->listeners;
+	char buf[CONF_PATH_MAX], path[CONF_PATH_MAX];
+
+	if (cfg->nlisteners == 0)
+		return;
+	for (n = list->child; n != NULL; n = n->next, l++) {
+		if (l->profile == NULL ||
+		    egress_profile_find(cfg, l->profile) != NULL)
+			continue;
+		conf_path_index(
+		    path, "listeners", (size_t)(l - cfg->listeners));
+		conf_error(cfg->conf, n, conf_path_key(buf, path, "profile"),
+		    "no such profile %s; allowed: one of profiles", l->profile);
+	}
+}
+
+static void
+default_resolvers(struct egress_config *cfg, const struct json_node *root)
+{
+	char *text;
+	size_t len;
+
+	if (json_member(root, "resolvers") != NULL)
+		return;
+	if (cfg->env->read_file(RESOLV_CONF, CONF_FILE_MAX, &text, &len) ==
+	    -1) {
+		conf_error(cfg->conf, root, "resolvers",
+		    "is missing and " RESOLV_CONF " cannot be read (%s); "
+		    "allowed: a list of name servers",
+		    strerror(errno));
+		return;
+	}
+	cfg->nservers =
+	    egress_resolv_parse(text, len, cfg->servers, EGRESS_SERVERS_MAX);
+	free(text);
+	if (cfg->nservers == 0)
+		conf_error(cfg->conf, root, "resolvers",
+		    "is missing and " RESOLV_CONF " names no server; allowed: "
+		    "a list of name servers");
+}
+
+static void
+read_hosts(struct egress_config *cfg, const struct json_node *root)
+{
+	const struct json_node *n = json_member(root, "hosts_file");
+	char *text;
+	size_t len;
+
+	if (cfg->hosts_file == NULL || n == NULL)
+		return;
+	if (cfg->env->read_file(cfg->hosts_file, CONF_FILE_MAX, &text, &len) ==
+	    -1) {
+		conf_error(cfg->conf, n, "hosts_file",
+		    "%s cannot be read (%s); allowed: a readable file of at "
+		    "most %d bytes",
+		    cfg->hosts_file, strerror(errno), CONF_FILE_MAX);
+		return;
+	}
+	/* One row more than allowed shows that there are too many. */
+	cfg->hosts = xcalloc(EGRESS_HOSTS_MAX + 1, sizeof(*cfg->hosts));
+	cfg->nhosts =
+	    egress_hosts_parse(text, len, cfg->hosts, EGRESS_HOSTS_MAX + 1);
+	free(text);
+	if (cfg->nhosts > EGRESS_HOSTS_MAX)
+		conf_error(cfg->conf, n, "hosts_file",
+		    "%s holds too many names; allowed: %d", cfg->hosts_file,
+		    EGRESS_HOSTS_MAX);
+}
+
+static void
+hash_text(const char *text, size_t len, char hex[65])
+{
+	unsigned char md[EVP_MAX_MD_SIZE];
+	unsigned n = 0, i;
+
+	if (EVP_Digest(text, len, md, &n, EVP_sha256(), NULL) != 1 || n != 32)
+		fatalx("SHA-256 is not to be had");
+	for (i = 0; i < n; i++)
+		snprintf(hex + 2 * (size_t)i, 3, "%02x", md[i]);
+}
+
+/* --- the whole -------------------------------------------------------- */
+
+void
+egress_config_init(void)
+{
+	egress_suffixes_load();
+}
+
+struct egress_config *
+egress_config_read_env(const char *file, const char *text, size_t len,
+    const struct egress_config_env *env, struct conf **conf)
+{
+	const struct json_node *root;
+	struct egress_config *cfg;
+
+	egress_config_init();
+	cfg = xcalloc(1, sizeof(*cfg));
+	cfg->env = env;
+	cfg->conf = *conf = conf_new(file, text, len);
+	set_defaults(cfg);
+	hash_text(text, len, cfg->sha256);
+	root = conf_root(cfg->conf);
+	if (root != NULL) {
+		conf_read(cfg->conf, root, "", egress_keys_top, cfg);
+		if (cfg->user_frontend == NULL)
+			cfg->user_frontend = cfg->user_parent;
+		check_listener_profiles(cfg, root);
+		default_resolvers(cfg, root);
+		read_hosts(cfg, root);
+	}
+	if (conf_errors(cfg->conf) > 0) {
+		cfg->conf = NULL; /* the caller's */
+		egress_config_free(&cfg);
+		return NULL;
+	}
+	egress_config_lint(cfg);
+	cfg->env = NULL;
+	return cfg;
+}
+
+struct egress_config *
+egress_config_read(
+    const char *file, const char *text, size_t len, struct conf **conf)
+{
+	return egress_config_read_env(file, text, len, &system_env, conf);
+}
+
+void
+egress_config_free(struct egress_config **cp)
+{
+	struct egress_config *cfg = *cp;
+	size_t i;
+
+	if (cfg == NULL)
+		return;
+	for (i = 0; i < cfg->nprofiles; i++)
+		free(cfg->profiles[i].rules);
+	free(cfg->profiles);
+	free(cfg->hosts);
+	conf_free(&cfg->conf);
+	free(cfg);
+	*cp = NULL;
+}
