@@ -1,0 +1,267 @@
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+#include <netinet/in.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libcommon/clock.h"
+#include "libcommon/fd.h"
+#include "libcommon/log.h"
+
+#include "egressd_parent.h"
+
+#define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
+#define LISTEN_FDS_MAX (EGRESS_LISTENERS_MAX + 1)
+#define LISTEN_RETRY_STEP_MS 50
+
+/* Sockets handed over by the service manager; -1 once they are used. */
+static int given[LISTEN_FDS_MAX];
+static size_t ngiven;
+
+void
+parent_listen_fds_take(void)
+{
+	const char *pid = getenv("LISTEN_PID");
+	const char *fds = getenv("LISTEN_FDS");
+	const char *errstr;
+	long long n;
+	int fd;
+
+	if (pid != NULL && fds != NULL &&
+	    strtonum(pid, 1, INT32_MAX, &errstr) == getpid()) {
+		n = strtonum(fds, 0, LISTEN_FDS_MAX, &errstr);
+		if (errstr != NULL)
+			fatalx("LISTEN_FDS is %s", errstr);
+		for (fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + n; fd++) {
+			/* Out of the way of the descriptors of children. */
+			given[ngiven] = fcntl(fd, F_DUPFD_CLOEXEC, 64);
+			if (given[ngiven] == -1)
+				fatal("descriptor %d of LISTEN_FDS", fd);
+			close(fd);
+			if (fd_set_nonblock(given[ngiven++]) == -1)
+				fatal("descriptor %d of LISTEN_FDS", fd);
+		}
+	}
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+}
+
+static int
+given_unix(const char *path)
+{
+	struct sockaddr_un sun;
+	socklen_t len;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < ngiven; i++) {
+		memset(&sun, 0, sizeof(sun));
+		len = sizeof(sun);
+		if (given[i] == -1 ||
+		    getsockname(given[i], (struct sockaddr *)&sun, &len) ==
+		        -1 ||
+		    sun.sun_family != AF_UNIX ||
+		    strncmp(sun.sun_path, path, sizeof(sun.sun_path)) != 0)
+			continue;
+		fd = given[i];
+		given[i] = -1;
+		return fd;
+	}
+	return -1;
+}
+
+static int
+given_inet(const struct netaddr *addr, uint16_t port)
+{
+	struct sockaddr_storage ss;
+	struct netaddr a;
+	socklen_t len;
+	uint16_t p;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < ngiven; i++) {
+		len = sizeof(ss);
+		if (given[i] == -1 ||
+		    getsockname(given[i], (struct sockaddr *)&ss, &len) == -1 ||
+		    netaddr_from_sockaddr(&ss, &a, &p) == -1 || p != port ||
+		    !netaddr_equal(&a, addr))
+			continue;
+		fd = given[i];
+		given[i] = -1;
+		return fd;
+	}
+	return -1;
+}
+
+static void
+retry_pause(void)
+{
+	struct timespec ts = { 0, LISTEN_RETRY_STEP_MS * 1000000L };
+
+	nanosleep(&ts, NULL);
+}
+
+int
+parent_listen_unix(const char *path)
+{
+	int64_t until = clock_boot_ms() + PARENT_BIND_RETRY_MS;
+	int fd;
+
+	if ((fd = given_unix(path)) != -1)
+		return fd;
+	while ((fd = fd_listen_unix(path, PARENT_BACKLOG)) == -1 &&
+	    errno == EADDRINUSE && clock_boot_ms() < until)
+		retry_pause();
+	return fd;
+}
+
+/*
+ * One listening TCP socket. The first of an address is bound without
+ * SO_REUSEPORT (then closed) so that a port that another program, or another
+ * instance of us, listens on is refused and not shared with it.
+ */
+static int
+listen_inet(const struct netaddr *addr, uint16_t port, bool shared)
+{
+	struct sockaddr_storage ss;
+	socklen_t len;
+	int fd, on = 1, saved;
+
+	fd = socket(addr->family, SOCK_STREAM, 0);
+	if (fd == -1)
+		return -1;
+	len = netaddr_to_sockaddr(addr, port, &ss);
+	if (fd_set_cloexec(fd) == -1 || fd_set_nonblock(fd) == -1 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
+	    (shared &&
+	        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) ==
+	            -1) ||
+	    (addr->family == AF_INET6 &&
+	        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) ==
+	            -1) ||
+	    bind(fd, (struct sockaddr *)&ss, len) == -1 ||
+	    listen(fd, PARENT_BACKLOG) == -1) {
+		saved = errno;
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	return fd;
+}
+
+static void
+set_close(struct listen_set *set)
+{
+	size_t i;
+
+	for (i = 0; i < set->nfd; i++)
+		close(set->fd[i]);
+	set->nfd = 0;
+}
+
+static int
+set_open(struct listen_set *set, size_t workers, int64_t until)
+{
+	int fd, saved;
+
+	if ((fd = given_inet(&set->addr, set->port)) != -1) {
+		/* One queue that all workers take from. */
+		for (set->fd[set->nfd++] = fd; set->nfd < workers; set->nfd++) {
+			fd = fcntl(set->fd[0], F_DUPFD_CLOEXEC, 64);
+			if (fd == -1) {
+				saved = errno;
+				set_close(set);
+				errno = saved;
+				return -1;
+			}
+			set->fd[set->nfd] = fd;
+		}
+		return 0;
+	}
+	while ((fd = listen_inet(&set->addr, set->port, false)) == -1 &&
+	    errno == EADDRINUSE && clock_boot_ms() < until)
+		retry_pause();
+	if (fd == -1)
+		return -1;
+	close(fd);
+	while (set->nfd < workers) {
+		fd = listen_inet(&set->addr, set->port, true);
+		if (fd == -1) {
+			saved = errno;
+			set_close(set);
+			errno = saved;
+			return -1;
+		}
+		set->fd[set->nfd++] = fd;
+	}
+	return 0;
+}
+
+static const struct listen_set *
+set_find(const struct listen_set *sets, size_t n, const struct netaddr *addr,
+    uint16_t port)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (sets[i].port == port && netaddr_equal(&sets[i].addr, addr))
+			return &sets[i];
+	}
+	return NULL;
+}
+
+int
+parent_listen_all(const struct egress_config *c, const struct listen_set *old,
+    size_t nold, struct listen_set *sets, size_t *nsets, int64_t retry_ms,
+    char *why, size_t whylen)
+{
+	const struct egress_listener *l;
+	const struct listen_set *have;
+	int64_t until;
+	size_t i;
+
+	until = clock_boot_ms() + retry_ms;
+	for (i = 0; i < c->nlisteners; i++) {
+		l = &c->listeners[i];
+		have = set_find(old, nold, &l->addr, l->port);
+		if (have != NULL) {
+			sets[i] = *have;
+			continue;
+		}
+		memset(&sets[i], 0, sizeof(sets[i]));
+		sets[i].addr = l->addr;
+		sets[i].port = l->port;
+		if (set_open(&sets[i], (size_t)c->workers, until) == -1) {
+			snprintf(why, whylen,
+			    "listener %s: cannot listen on "
+			    "its address, port %u: %s",
+			    l->name, l->port, strerror(errno));
+			parent_listen_close(sets, i, old, nold);
+			return -1;
+		}
+	}
+	*nsets = c->nlisteners;
+	return 0;
+}
+
+void
+parent_listen_close(struct listen_set *sets, size_t nsets,
+    const struct listen_set *keep, size_t nkeep)
+{
+	size_t i;
+
+	for (i = 0; i < nsets; i++) {
+		if (set_find(keep, nkeep, &sets[i].addr, sets[i].port) == NULL)
+			set_close(&sets[i]);
+	}
+}

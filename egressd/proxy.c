@@ -1,0 +1,576 @@
+/*
+ * A proxy worker: client and upstream sockets, request heads, ClientHellos,
+ * the relay. It opens no file and knows only the policy that the parent sent.
+ */
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcommon/fd.h"
+#include "libcommon/log.h"
+
+#include "proxy.h"
+
+/* Its links, in the order in which the parent passes them. */
+#define FD_FRONTEND (PROC_FD_FIRST + 0)
+#define FD_RESOLVER (PROC_FD_FIRST + 1)
+#define FD_AUDIT (PROC_FD_FIRST + 2)
+
+static void proxy_dispatch_parent(struct peer *, struct msg *, int, void *);
+static void proxy_dispatch_frontend(struct peer *, struct msg *, int, void *);
+static void proxy_dispatch_resolver(struct peer *, struct msg *, int, void *);
+static void proxy_dispatch_audit(struct peer *, struct msg *, int, void *);
+static void
+proxy_sibling_gone(struct peer *, enum peer_end, const char *, void *);
+
+static const struct peer_ops parent_ops = { .message = proxy_dispatch_parent,
+	.gone = proxy_sibling_gone };
+static const struct peer_ops frontend_ops = {
+	.message = proxy_dispatch_frontend, .gone = proxy_sibling_gone
+};
+static const struct peer_ops resolver_ops = {
+	.message = proxy_dispatch_resolver, .gone = proxy_sibling_gone
+};
+static const struct peer_ops audit_ops = { .message = proxy_dispatch_audit,
+	.gone = proxy_sibling_gone };
+
+RB_GENERATE(lookup_tree, client, lookup, client_lookup_cmp)
+
+int
+client_lookup_cmp(struct client *a, struct client *b)
+{
+	return a->request < b->request ? -1 : a->request > b->request;
+}
+
+/*
+ * Without a sibling this worker cannot keep its promises; the parent takes
+ * the daemon down anyway.
+ */
+static void
+proxy_sibling_gone(
+    struct peer *peer, enum peer_end end, const char *why, void *arg)
+{
+	log_debug("%s is gone: leaving", peer_name(peer));
+	_exit(0);
+}
+
+void
+proxy_timer(struct event *ev, int ms)
+{
+	struct timeval tv;
+
+	tv.tv_sec = ms / 1000;
+	tv.tv_usec = ms % 1000 * 1000;
+	evtimer_add(ev, &tv);
+}
+
+/* --- listeners -------------------------------------------------------- */
+
+void
+proxy_listener_unref(struct proxy_listener *l)
+{
+	if (--l->refs == 0)
+		free(l);
+}
+
+static void
+listener_stop(struct proxy_listener *l)
+{
+	if (l->ev != NULL)
+		event_free(l->ev);
+	l->ev = NULL;
+	if (l->fd != -1)
+		close(l->fd);
+	l->fd = -1;
+}
+
+static void
+listener_close(struct proxy_listener *l)
+{
+	TAILQ_REMOVE(&l->proxy->listeners, l, entry);
+	listener_stop(l);
+	l->closed = true;
+	proxy_listener_unref(l);
+}
+
+static struct proxy_listener *
+listener_find(struct proxy *p, const char *address)
+{
+	struct proxy_listener *l;
+
+	TAILQ_FOREACH(l, &p->listeners, entry) {
+		if (strcmp(l->address, address) == 0)
+			return l;
+	}
+	return NULL;
+}
+
+static bool
+accept_is_exhaustion(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
+	    error == ENOMEM;
+}
+
+/* It has all it may have and more: others go on, it after a while. */
+static void
+listener_pause(struct proxy_listener *l)
+{
+	event_del(l->ev);
+	if (!evtimer_pending(l->proxy->backoff, NULL))
+		proxy_timer(l->proxy->backoff, PROXY_BACKOFF_MS);
+}
+
+/* Accept a batch. True when there may be more. */
+static bool
+listener_accept(struct proxy_listener *l)
+{
+	struct proxy *p = l->proxy;
+	int i, s;
+
+	for (i = 0; i < PROXY_ACCEPTS; i++) {
+		/* An eighth more is answered that it is too much. */
+		if (l->clients >= p->max_of_listener + p->max_of_listener / 8) {
+			listener_pause(l);
+			return false;
+		}
+		if (p->nclients >= p->max_clients + PROXY_OVERLOAD_MAX) {
+			proxy_back_off(p);
+			return false;
+		}
+		s = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (s == -1) {
+			if (accept_is_exhaustion(errno))
+				proxy_back_off(p);
+			else if (errno != EAGAIN && errno != ECONNABORTED &&
+			    errno != EINTR)
+				log_warn("accept on %s", l->address);
+			return false;
+		}
+		client_new(l, s);
+	}
+	return true;
+}
+
+static void
+listener_ready(int fd, short what, void *arg)
+{
+	listener_accept(arg);
+}
+
+static void
+backoff_over(int fd, short what, void *arg)
+{
+	struct proxy_listener *l;
+	struct proxy *p = arg;
+
+	p->backing_off = false;
+	TAILQ_FOREACH(l, &p->listeners, entry) {
+		if (l->ev != NULL)
+			event_add(l->ev, NULL);
+	}
+}
+
+void
+proxy_back_off(struct proxy *p)
+{
+	struct proxy_listener *l;
+
+	if (p->backing_off)
+		return;
+	if (p->counters.backoffs++ % 64 == 0)
+		log_warnx("out of descriptors or at the limit of clients "
+		          "(%zu): accepting again in %d ms",
+		    p->nclients, PROXY_BACKOFF_MS);
+	p->backing_off = true;
+	TAILQ_FOREACH(l, &p->listeners, entry) {
+		if (l->ev != NULL)
+			event_del(l->ev);
+	}
+	proxy_timer(p->backoff, PROXY_BACKOFF_MS);
+}
+
+static void
+listener_set(struct proxy *p, const struct msg_listener *m, int fd)
+{
+	struct proxy_listener *l;
+
+	l = listener_find(p, m->address);
+	if (l == NULL) {
+		l = calloc(1, sizeof(*l));
+		if (l == NULL)
+			fatalx("out of memory for a listener");
+		l->proxy = p;
+		l->refs = 1;
+		l->fd = -1;
+		strlcpy(l->address, m->address, sizeof(l->address));
+		TAILQ_INSERT_TAIL(&p->listeners, l, entry);
+	}
+	strlcpy(l->name, m->name, sizeof(l->name));
+	strlcpy(l->profile, m->profile, sizeof(l->profile));
+	if (p->draining) {
+		close(fd);
+		return;
+	}
+	/* The same socket again, when a reload changed but name or profile. */
+	listener_stop(l);
+	l->fd = fd;
+	l->ev = event_new(p->base, fd, EV_READ | EV_PERSIST, listener_ready, l);
+	if (l->ev == NULL || fd_set_nonblock(fd) == -1)
+		fatalx("cannot serve listener %s", l->name);
+	if (!p->backing_off)
+		event_add(l->ev, NULL);
+}
+
+/* --- policy ----------------------------------------------------------- */
+
+static void
+table_begin(struct proxy *p, const struct msg_table_begin *m)
+{
+	if (strcmp(m->table, "policy") != 0 || p->loading != NULL)
+		fatalx("unexpected table %s", m->table);
+	p->loading = policy_new(m->generation);
+	if (p->loading == NULL)
+		fatalx("out of memory for the policy");
+	p->loading_rows = 0;
+}
+
+/*
+ * Judge the open tunnels by the new policy, a batch a turn so that others
+ * are served meanwhile; the whole takes well under the second it may.
+ */
+static void
+revoke_some(int fd, short what, void *arg)
+{
+	struct proxy *p = arg;
+	struct client *c;
+	int i;
+
+	for (i = 0; i < PROXY_REVOKE_BATCH && p->revoke_next != NULL; i++) {
+		c = p->revoke_next;
+		p->revoke_next = TAILQ_NEXT(c, entry);
+		tunnel_judge(c);
+	}
+	if (p->revoke_next != NULL)
+		proxy_timer(p->revoke, 0);
+}
+
+/*
+ * Policy and listeners are all there. Not before: a listener may be about to
+ * be closed, or to get the profile under its new name.
+ */
+static void
+go(struct proxy *p)
+{
+	p->revoke_next = TAILQ_FIRST(&p->clients);
+	proxy_timer(p->revoke, 0);
+}
+
+static void
+table_end(struct proxy *p, const struct msg_table_end *m)
+{
+	struct msg out;
+
+	if (p->loading == NULL || m->count != p->loading_rows ||
+	    m->generation != policy_generation(p->loading))
+		fatalx("the policy did not arrive whole");
+	policy_free(&p->policy);
+	p->policy = p->loading;
+	p->loading = NULL;
+
+	memset(&out, 0, sizeof(out));
+	out.type = MSG_TYPE_table_applied;
+	out.u.table_applied.table = "policy";
+	out.u.table_applied.generation = m->generation;
+	peer_send(p->parent, &out);
+}
+
+/* --- leaving ---------------------------------------------------------- */
+
+static void
+check_drained(struct proxy *p)
+{
+	struct msg m;
+
+	if (!p->draining || p->told_drained || p->nclients > 0 ||
+	    audit_client_waiting(p->audit) > 0)
+		return;
+	p->told_drained = true;
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_drained;
+	peer_send(p->parent, &m);
+}
+
+void
+proxy_client_gone(struct proxy *p)
+{
+	check_drained(p);
+}
+
+static void
+start_drain(struct proxy *p)
+{
+	struct proxy_listener *l;
+	struct client *c, *next;
+
+	p->draining = true;
+	TAILQ_FOREACH(l, &p->listeners, entry) {
+		if (l->ev == NULL)
+			continue;
+		/* Those in the queue get an answer and no reset. */
+		while (listener_accept(l))
+			;
+		listener_stop(l);
+	}
+	TAILQ_FOREACH_SAFE(c, &p->clients, entry, next) {
+		if (c->state == CLIENT_HEAD && c->len == 0)
+			client_refuse(c, CODE_draining, NULL);
+	}
+	check_drained(p);
+}
+
+static void
+cut_all(struct proxy *p)
+{
+	struct client *c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &p->clients, entry, next) {
+		/* What has an open record gets a close record. */
+		if (c->state == CLIENT_RECORD)
+			p->counters.opened++;
+		if (c->state == CLIENT_RECORD || c->state == CLIENT_HELLO ||
+		    c->state == CLIENT_RELAY)
+			tunnel_end(c, END_shutdown);
+		else
+			client_free(c);
+	}
+	check_drained(p);
+}
+
+/* --- dispatch --------------------------------------------------------- */
+
+static void
+proxy_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
+{
+	struct proxy_listener *l;
+	struct proxy *p = arg;
+
+	switch (m->type) {
+	case MSG_TYPE_table_begin:
+		table_begin(p, &m->u.table_begin);
+		break;
+	case MSG_TYPE_rule_row:
+		if (p->loading == NULL ||
+		    policy_add(p->loading, &m->u.rule_row) == -1)
+			fatalx("bad rule from the parent");
+		p->loading_rows++;
+		break;
+	case MSG_TYPE_table_end:
+		table_end(p, &m->u.table_end);
+		break;
+	case MSG_TYPE_listener:
+		listener_set(p, &m->u.listener, fd);
+		break;
+	case MSG_TYPE_listener_close:
+		l = listener_find(p, m->u.listener_close.address);
+		if (l != NULL)
+			listener_close(l);
+		break;
+	case MSG_TYPE_go:
+		go(p);
+		break;
+	case MSG_TYPE_drain:
+		start_drain(p);
+		break;
+	case MSG_TYPE_cut:
+		cut_all(p);
+		break;
+	default:
+		fatalx(
+		    "unexpected %s from the parent", msg_decl(m->type)->wire);
+	}
+}
+
+static void
+proxy_dispatch_resolver(struct peer *peer, struct msg *m, int fd, void *arg)
+{
+	struct client *c, key;
+	struct proxy *p = arg;
+
+	switch (m->type) {
+	case MSG_TYPE_resolved:
+		key.request = m->id;
+		c = RB_FIND(lookup_tree, &p->lookups, &key);
+		/* The client may have gone meanwhile. */
+		if (c == NULL)
+			return;
+		RB_REMOVE(lookup_tree, &p->lookups, c);
+		c->request = 0;
+		client_resolved(c, &m->u.resolved);
+		break;
+	default:
+		fatalx(
+		    "unexpected %s from the resolver", msg_decl(m->type)->wire);
+	}
+}
+
+static void
+proxy_dispatch_audit(struct peer *peer, struct msg *m, int fd, void *arg)
+{
+	struct proxy *p = arg;
+
+	switch (m->type) {
+	case MSG_TYPE_recorded:
+	case MSG_TYPE_unrecorded:
+		audit_client_message(p->audit, m);
+		check_drained(p);
+		break;
+	default:
+		fatalx("unexpected %s from audit", msg_decl(m->type)->wire);
+	}
+}
+
+static void
+send_stats(struct proxy *p, int64_t id)
+{
+	const struct proxy_counters *n = &p->counters;
+	const struct {
+		const char *key;
+		uint64_t value;
+	} row[] = {
+		{ "clients", p->nclients },
+		{ "accepted", n->accepted },
+		{ "tunnels open", n->opened - n->closed },
+		{ "tunnels opened", n->opened },
+		{ "refused", n->refused },
+		{ "failed", n->failed },
+		{ "revoked", n->revoked },
+		{ "bytes up", n->up },
+		{ "bytes down", n->down },
+		{ "accept pauses", n->backoffs },
+		{ "records waiting", audit_client_waiting(p->audit) },
+		{ "unrecordable", !audit_client_healthy(p->audit) },
+	};
+	const size_t rows = sizeof(row) / sizeof(row[0]);
+	const char *k[sizeof(row) / sizeof(row[0])];
+	const char *v[sizeof(row) / sizeof(row[0])];
+	char text[sizeof(row) / sizeof(row[0])][24];
+	struct msg m;
+	size_t i;
+
+	for (i = 0; i < rows; i++) {
+		snprintf(text[i], sizeof(text[i]), "%llu",
+		    (unsigned long long)row[i].value);
+		k[i] = row[i].key;
+		v[i] = text[i];
+	}
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_stats_answer;
+	m.id = id;
+	m.u.stats_answer.counters.k = k;
+	m.u.stats_answer.counters.v = v;
+	m.u.stats_answer.counters.n = rows;
+	peer_send(p->frontend, &m);
+}
+
+static void
+proxy_dispatch_frontend(struct peer *peer, struct msg *m, int fd, void *arg)
+{
+	struct proxy *p = arg;
+
+	switch (m->type) {
+	case MSG_TYPE_stats:
+		send_stats(p, m->id);
+		break;
+	default:
+		fatalx(
+		    "unexpected %s from the frontend", msg_decl(m->type)->wire);
+	}
+}
+
+/* --- start ------------------------------------------------------------ */
+
+static struct peer *
+link_to(struct proxy *p, int fd, enum msg_side side, const char *name,
+    const struct peer_ops *ops)
+{
+	struct peer *peer;
+
+	peer = peer_new(
+	    p->base, fd, PEER_SIBLING, SIDE_PROXY, side, "proxy", name, ops, p);
+	if (peer == NULL)
+		fatalx("out of memory");
+	return peer;
+}
+
+/* Each tunnel takes two descriptors and, while bytes fly, a pipe's two. */
+static size_t
+clients_limit(void)
+{
+	struct rlimit rl;
+	size_t n = PROXY_CLIENTS_MAX, fds;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		fatal("getrlimit");
+	fds = rl.rlim_cur < 1024 ? 1024 : (size_t)rl.rlim_cur;
+	fds -= PROXY_FD_RESERVE + PROXY_OVERLOAD_MAX;
+	return fds / 4 < n ? fds / 4 : n;
+}
+
+static void
+say_ready(struct proxy *p, const struct sandbox_state *st)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_ready;
+	m.u.ready.seccomp = st->seccomp;
+	m.u.ready.landlock = st->landlock;
+	peer_send(p->parent, &m);
+}
+
+void
+proxy_main(const struct proc_self *self)
+{
+	static struct proxy p;
+	struct sandbox_state st;
+
+	if (self->nlinks != 3)
+		fatalx("wrong number of links");
+	p.self = self;
+	TAILQ_INIT(&p.listeners);
+	TAILQ_INIT(&p.clients);
+	RB_INIT(&p.lookups);
+	snprintf(p.tag, sizeof(p.tag), "%08x-%u", arc4random(), self->instance);
+	st = proc_enter(self, PROXY_NOFILE, 0, SANDBOX_PROXY);
+	p.base = event_base_new();
+	if (p.base == NULL)
+		fatalx("no event loop");
+	p.max_clients = clients_limit();
+	p.max_of_listener = p.max_clients / 2;
+	relay_pipes_init(PROXY_PIPES_MAX / EGRESS_WORKERS_MAX);
+	p.backoff = evtimer_new(p.base, backoff_over, &p);
+	p.revoke = evtimer_new(p.base, revoke_some, &p);
+	if (p.backoff == NULL || p.revoke == NULL)
+		fatalx("out of memory");
+	p.parent =
+	    link_to(&p, PROC_FD_PARENT, SIDE_PARENT, "egressd", &parent_ops);
+	p.frontend =
+	    link_to(&p, FD_FRONTEND, SIDE_FRONTEND, "frontend", &frontend_ops);
+	p.resolver =
+	    link_to(&p, FD_RESOLVER, SIDE_RESOLVER, "resolver", &resolver_ops);
+	p.recorder = link_to(&p, FD_AUDIT, SIDE_AUDIT, "audit", &audit_ops);
+	p.audit = audit_client_new(p.base, p.recorder);
+	if (p.audit == NULL)
+		fatalx("out of memory");
+	say_ready(&p, &st);
+	event_base_dispatch(p.base);
+	panic("the event loop ended");
+}
