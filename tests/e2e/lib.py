@@ -188,6 +188,9 @@ class World:
                 except subprocess.TimeoutExpired:
                     p.kill()
         self.net.__exit__()
+        for word in "ERROR: AddressSanitizer", "runtime error: ":
+            if os.path.exists(self.log) and self.logged(word):
+                check("no report of a sanitizer", False, word)
         bad = results["not ok"] or kind
         if bad and os.path.exists(self.log):
             with open(self.log, errors="replace") as f:
@@ -492,9 +495,11 @@ def connect(port=3128, address="127.0.0.1", timeout=20):
     return s
 
 
-def read_all(s, limit=1 << 20):
+def read_all(s, limit=1 << 20, timeout=None):
     """What comes until the end; a reset counts as the end."""
     data = b""
+    if timeout is not None:
+        s.settimeout(timeout)
     try:
         while len(data) < limit:
             piece = s.recv(65536)
@@ -503,6 +508,10 @@ def read_all(s, limit=1 << 20):
             data += piece
     except ConnectionResetError:
         pass
+    except socket.timeout:
+        if timeout is None:
+            raise
+        data += b"...time-out"
     return data
 
 
