@@ -143,6 +143,18 @@ server_stop(struct server *s)
 	unlink(s->log);
 }
 
+/* The number behind the last blank of a line of the log. */
+static int
+port_of(char *line)
+{
+	const char *errstr;
+	char *word = strrchr(line, ' ');
+
+	ck_assert_ptr_nonnull(word);
+	word[strcspn(word, "\n")] = '\0';
+	return (int)strtonum(word + 1, 1, 65535, &errstr);
+}
+
 /* How many lines of the server's log start so; ports of them on demand. */
 static size_t
 server_log(const struct server *s, const char *start, int *ports, size_t max)
@@ -156,7 +168,7 @@ server_log(const struct server *s, const char *start, int *ports, size_t max)
 		if (strncmp(line, start, len) != 0)
 			continue;
 		if (ports != NULL && n < max)
-			ports[n] = atoi(strrchr(line, ' ') + 1);
+			ports[n] = port_of(line);
 		n++;
 	}
 	fclose(f);

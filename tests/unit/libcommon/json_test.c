@@ -656,25 +656,27 @@ START_TEST(many_keys)
 	struct json_error err = { 0 };
 	struct json_limits lim = json_limits_frame;
 	struct json_doc *doc;
-	size_t i, len, n;
+	size_t i, len, n, size;
 	clock_t start;
 	char *text;
 
 	n = 10000;
+	size = n * 32 + 64;
 	lim.bytes = 1048576;
-	text = malloc(n * 32 + 64);
+	text = malloc(size);
 	ck_assert_ptr_nonnull(text);
 	len = 0;
 	for (i = 0; i < n; i++)
-		len += (size_t)sprintf(text + len, "%c\"key-%08zx\":1\n",
-		    i == 0 ? '{' : ',', i * 7919 % n);
+		len += (size_t)snprintf(text + len, size - len,
+		    "%c\"key-%08zx\":1\n", i == 0 ? '{' : ',', i * 7919 % n);
 	text[len] = '}';
 	start = clock();
 	doc = parse_exact(text, len + 1, &lim, &err);
 	ck_assert_msg(doc != NULL, "%s", err.what);
 	ck_assert_uint_eq(json_root(doc)->len, n);
 	json_free(&doc);
-	len += (size_t)sprintf(text + len, ",\"key-%08x\":1}", 4711);
+	len +=
+	    (size_t)snprintf(text + len, size - len, ",\"key-%08x\":1}", 4711);
 	doc = parse_exact(text, len, &lim, &err);
 	ck_assert_ptr_null(doc);
 	ck_assert_str_eq(err.what, "two members of one name");
