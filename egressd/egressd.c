@@ -536,6 +536,18 @@ run(struct parent *p)
 	panic("the event loop ended");
 }
 
+/* Every sender of records is a worker. */
+static void
+run_audit(const struct proc_self *self)
+{
+	enum msg_side sides[PROC_FDS_MAX];
+	unsigned i;
+
+	for (i = 0; i + 1 < self->nlinks; i++)
+		sides[i] = SIDE_PROXY;
+	audit_main(self, sides);
+}
+
 /* -x: this is a child, or the test of a child's sandbox. */
 static int
 run_role(int argc, char **argv)
@@ -558,7 +570,7 @@ run_role(int argc, char **argv)
 		return EXIT_CONFIG;
 	}
 	if (strcmp(self.role, "audit") == 0)
-		audit_main(&self, SIDE_PROXY);
+		run_audit(&self);
 	if (strcmp(self.role, "resolver") == 0)
 		resolver_main(&self);
 	if (strcmp(self.role, "proxy") == 0)

@@ -500,7 +500,7 @@ set_up(struct audit *a, const struct proc_self *self)
 }
 
 void
-audit_main(const struct proc_self *self, enum msg_side sender_side)
+audit_main(const struct proc_self *self, const enum msg_side *sides)
 {
 	struct audit *a = xcalloc(1, sizeof(*a));
 	struct sandbox_state st;
@@ -521,7 +521,7 @@ audit_main(const struct proc_self *self, enum msg_side sender_side)
 	load(a);
 	add_sender(a, PROC_FD_PARENT, SIDE_PARENT);
 	for (i = 1; i < self->nlinks; i++)
-		add_sender(a, PROC_FD_FIRST + (int)i, sender_side);
+		add_sender(a, PROC_FD_FIRST + (int)i, sides[i - 1]);
 	m.u.ready.seccomp = st.seccomp;
 	m.u.ready.landlock = st.landlock;
 	(void)peer_send(a->senders[0].peer, &m);

@@ -89,10 +89,10 @@ int audit_open(const char *path, uid_t uid, gid_t gid);
 /*
  * main of role "audit" of every daemon. Links: the record file at
  * PROC_FD_FIRST, then one link for each sender. The parent sends records too,
- * on PROC_FD_PARENT. sender_side is what sends on the others. Does not return
- * but by exit.
+ * on PROC_FD_PARENT. sides[i] is who sends on the link behind the file number
+ * i, of self->nlinks - 1. Does not return but by exit.
  */
-void audit_main(const struct proc_self *self, enum msg_side sender_side)
+void audit_main(const struct proc_self *self, const enum msg_side *sides)
     __attribute__((noreturn));
 
 /* --- audit_client.c: the sender's side -------------------------------- */

@@ -39,6 +39,8 @@ int fd_read_path(const char *path, size_t max, char **buf, size_t *len);
  * one is EADDRINUSE, anything else ENOTSOCK.
  */
 int fd_listen_unix(const char *path, int backlog);
+/* Let an IPv4 socket be bound to an address that no interface has (yet). */
+int fd_freebind(int fd);
 /* Connect to one, blocking, close-on-exec. */
 int fd_connect_unix(const char *path);
 

@@ -1,5 +1,7 @@
 #include <sys/socket.h>
 
+#include <netinet/in.h>
+
 #include <errno.h>
 #include <limits.h>
 #include <unistd.h>
@@ -42,4 +44,12 @@ ssize_t
 fd_recvmsg(int fd, struct msghdr *mh)
 {
 	return recvmsg(fd, mh, MSG_CMSG_CLOEXEC);
+}
+
+int
+fd_freebind(int fd)
+{
+	int on = 1;
+
+	return setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
 }

@@ -19,6 +19,7 @@ static const struct word side_words[] = {
 	{ SIDE_AUDIT, "audit" },
 	{ SIDE_PROXY, "proxy" },
 	{ SIDE_RESOLVER, "resolver" },
+	{ SIDE_FW, "fw" },
 	{ 0, NULL },
 };
 

@@ -81,6 +81,16 @@ peer_arm(struct peer *p)
 	p->armed_ms = d.at;
 }
 
+size_t
+peer_frame_max(const struct peer *p)
+{
+	if (p->kind == PEER_CLIENT)
+		return FRAME_CTL_MAX;
+	if (p->me == SIDE_FW || p->other == SIDE_FW)
+		return FRAME_CTL_SMALL_MAX;
+	return FRAME_CTL_BIG_MAX;
+}
+
 void
 peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
 {

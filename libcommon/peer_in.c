@@ -166,12 +166,11 @@ frame_len(const uint8_t hdr[FRAME_HEADER_LEN])
 static void
 step(struct peer *p)
 {
-	size_t max = p->kind == PEER_CLIENT ? FRAME_CTL_MAX : FRAME_CTL_BIG_MAX;
 	const char *why = "";
 	struct frame f;
 	ssize_t n;
 
-	n = frame_parse(p->in, p->in_len, max, &f, &why);
+	n = frame_parse(p->in, p->in_len, peer_frame_max(p), &f, &why);
 	if (n == -1) {
 		peer_bad(p, why);
 		return;

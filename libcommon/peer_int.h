@@ -77,6 +77,12 @@ struct peer {
 
 /* peer.c */
 
+/*
+ * The longest control frame that may come or go. What fw holds is a privilege
+ * over the whole machine, and its messages are short: the less it reads at
+ * once, the better.
+ */
+size_t peer_frame_max(const struct peer *p);
 /* Stop the traffic and have gone called, at the latest in the next turn. */
 void peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -208,9 +208,11 @@ misuse(const struct peer *p, const struct msg *m, int fd)
 static size_t
 text_max(const struct peer *p, const struct msg *m)
 {
-	if (p->kind == PEER_SIBLING && (msg_decl(m->type)->flags & MSG_F_BIG))
-		return FRAME_CTL_BIG_MAX;
-	return FRAME_CTL_MAX;
+	size_t max = peer_frame_max(p);
+
+	if (max > FRAME_CTL_MAX && (msg_decl(m->type)->flags & MSG_F_BIG) == 0)
+		return FRAME_CTL_MAX;
+	return max;
 }
 
 /* NULL when the message cannot be sent: a mistake of ours is logged. */

@@ -8,6 +8,7 @@ static const char *const names[SANDBOX_PURPOSES] = {
 	[SANDBOX_FRONTEND] = "frontend",
 	[SANDBOX_PROXY] = "proxy",
 	[SANDBOX_RESOLVER] = "resolver",
+	[SANDBOX_FW] = "fw",
 };
 
 const char *

@@ -17,6 +17,7 @@ enum sandbox_purpose {
 	SANDBOX_FRONTEND, /* accepts Unix clients, reads their creds */
 	SANDBOX_PROXY, /* accepts and dials TCP, relays */
 	SANDBOX_RESOLVER, /* UDP and TCP to DNS servers */
+	SANDBOX_FW, /* one netlink socket that it was given */
 	SANDBOX_PURPOSES
 };
 

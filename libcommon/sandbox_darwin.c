@@ -35,6 +35,7 @@ static const char *const profiles[SANDBOX_PURPOSES] = {
 	[SANDBOX_PROXY] = CLOSED "(allow network-inbound (local tcp))"
 	                         "(allow network-outbound (remote ip))",
 	[SANDBOX_RESOLVER] = CLOSED "(allow network-outbound (remote ip))",
+	[SANDBOX_FW] = CLOSED,
 };
 
 /* A file stands for its directory: files are replaced by renaming. */

@@ -8,6 +8,9 @@
 
 #include <netinet/in.h>
 
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -100,6 +103,16 @@ static int
 try_netlink(const struct selftest_fds *f)
 {
 	return try_socket(AF_NETLINK, SOCK_RAW, 0);
+}
+
+/* To hear of every interface and address of the machine. */
+static int
+try_membership(const struct selftest_fds *f)
+{
+	int group = RTNLGRP_LINK;
+
+	return setsockopt(f->netlink, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP,
+	    &group, sizeof(group));
 }
 
 static int
@@ -415,12 +428,14 @@ static const struct selftest_act attempts[] = {
 	{ "clone3", EVERY, try_clone3 },
 	{ "unix socket", EVERY, try_unix },
 	{ "netlink socket", EVERY, try_netlink },
+	{ "netlink group", EVERY, try_membership },
 	{ "packet socket", EVERY, try_packet },
 	{ "vsock socket", EVERY, try_vsock },
 	{ "raw socket", EVERY, try_raw },
 	{ "icmp socket", EVERY, try_ping },
 	{ "tcp socket", EVERY & ~(DIALS | BINDS), try_tcp },
-	{ "udp socket", EVERY & ~DIALS, try_udp },
+	/* the parent binds the canary of a run */
+	{ "udp socket", EVERY & ~(DIALS | BINDS), try_udp },
 	{ "mptcp socket", EVERY, try_mptcp },
 	{ "sctp socket", EVERY, try_sctp },
 	{ "connect", EVERY & ~DIALS, try_connect },

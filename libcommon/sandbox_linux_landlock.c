@@ -50,6 +50,7 @@ net_handled(enum sandbox_purpose purpose)
 		return NET_BIND_TCP;
 	case SANDBOX_AUDIT:
 	case SANDBOX_FRONTEND:
+	case SANDBOX_FW:
 	case SANDBOX_PURPOSES:
 		break;
 	}

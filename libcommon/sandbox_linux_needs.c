@@ -8,6 +8,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include <linux/netlink.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -300,6 +302,30 @@ need_reap(const struct selftest_fds *f)
 	    : -1;
 }
 
+/* Asked for nothing with a receipt: the kernel's answer is there at once. */
+static int
+need_netlink(const struct selftest_fds *f)
+{
+	struct nlmsghdr ask = { .nlmsg_len = sizeof(ask),
+		.nlmsg_type = NLMSG_NOOP,
+		.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK };
+	union {
+		struct nlmsghdr hdr;
+		char buf[256];
+	} got;
+	struct sockaddr_nl from;
+	struct iovec iov = { &got, sizeof(got) };
+	struct msghdr mh = { .msg_name = &from,
+		.msg_namelen = sizeof(from),
+		.msg_iov = &iov,
+		.msg_iovlen = 1 };
+
+	if (send(f->netlink, &ask, sizeof(ask), MSG_NOSIGNAL) != sizeof(ask) ||
+	    recvmsg(f->netlink, &mh, MSG_DONTWAIT) == -1)
+		return -1;
+	return from.nl_pid == 0 && got.hdr.nlmsg_type == NLMSG_ERROR ? 0 : -1;
+}
+
 static const struct selftest_act needs[] = {
 	{ "memory", EVERY, need_memory },
 	{ "time", EVERY, need_time },
@@ -314,6 +340,7 @@ static const struct selftest_act needs[] = {
 	/* behind it: this one resets the connection */
 	{ "tcp clients", PURPOSE(SANDBOX_PROXY), need_accept_tcp },
 	{ "datagrams", PURPOSE(SANDBOX_RESOLVER), need_datagram },
+	{ "its netlink socket", PURPOSE(SANDBOX_FW), need_netlink },
 	{ "to listen", PURPOSE(SANDBOX_PARENT), need_listen },
 	{ "listed files", PURPOSE(SANDBOX_PARENT), need_read_files },
 	{ "to reap", PURPOSE(SANDBOX_PARENT), need_reap },
@@ -365,13 +392,24 @@ open_tcp(struct selftest_fds *f)
 	return connect(f->tcp_client, (struct sockaddr *)&sin, len);
 }
 
+static int
+open_netlink(struct selftest_fds *f)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	f->netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (f->netlink == -1)
+		return -1;
+	return connect(f->netlink, (struct sockaddr *)&kernel, sizeof(kernel));
+}
+
 int
 sandbox_selftest_open(struct selftest_fds *f)
 {
 	int saved;
 
 	memset(f, -1, sizeof(*f));
-	if (open_tcp(f) == 0 && open_unix(f) == 0 &&
+	if (open_tcp(f) == 0 && open_unix(f) == 0 && open_netlink(f) == 0 &&
 	    (f->file = memfd_create("selftest", MFD_CLOEXEC)) != -1 &&
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, f->link) == 0)
 		return 0;
@@ -385,8 +423,8 @@ void
 sandbox_selftest_close(struct selftest_fds *f)
 {
 	const int fds[] = { f->tcp, f->tcp_listen, f->tcp_client,
-		f->unix_listen, f->unix_client, f->file, f->link[0],
-		f->link[1] };
+		f->unix_listen, f->unix_client, f->file, f->link[0], f->link[1],
+		f->netlink };
 	size_t i;
 
 	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {

@@ -188,6 +188,8 @@ static const struct sandbox_rule parent[] = {
 	ALLOW_IF("socketpair", EQ(0, AF_UNIX), BUT(1, FLAGS, SOCK_STREAM)),
 	SOCKET(AF_INET, SOCK_STREAM, 0),
 	SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
+	/* the canary of a run; it is bound, and has nowhere to send to */
+	SOCKET(AF_INET, SOCK_DGRAM, 0),
 	SOCKET(AF_INET6, SOCK_STREAM, 0),
 	SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
 	SOCKOPT(SOL_SOCKET, SO_REUSEADDR),
@@ -287,6 +289,10 @@ sandbox_rules(enum sandbox_purpose purpose,
 		    TABLE(no_fstat), TABLE(set_modes) },
 		[SANDBOX_RESOLVER] = { TABLE(resolver), TABLE(no_files),
 		    TABLE(no_fstat), TABLE(set_modes) },
+		/* its netlink socket was connected before: it sends, receives
+		 */
+		[SANDBOX_FW] = { TABLE(no_files), TABLE(no_fstat),
+		    TABLE(set_modes) },
 	};
 	static const struct sandbox_table common[] = {
 		TABLE(every),

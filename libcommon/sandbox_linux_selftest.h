@@ -13,6 +13,7 @@ struct selftest_fds {
 	int unix_client; /* connected to unix_listen */
 	int file; /* open for appending and reading */
 	int link[2]; /* a socketpair */
+	int netlink; /* to the kernel, connected */
 };
 
 #define SELFTEST_PURPOSE(p) (1U << (p))

@@ -791,8 +791,9 @@ END_TEST
 static int
 child(int argc, char **argv)
 {
+	enum msg_side sides[PROC_FDS_MAX];
 	struct proc_self self;
-	int ch, debug = 0, verbose = 0;
+	int ch, i, debug = 0, verbose = 0;
 
 	while ((ch = getopt(argc, argv, "dvx:")) != -1) {
 		if (ch == 'd')
@@ -805,7 +806,9 @@ child(int argc, char **argv)
 	if (ch != 'x' || proc_parse_self("egressd", argc, argv, &self) == -1)
 		return 2;
 	log_init("egressd/audit", debug, verbose);
-	audit_main(&self, SIDE_PROXY);
+	for (i = 0; i < PROC_FDS_MAX; i++)
+		sides[i] = SIDE_PROXY;
+	audit_main(&self, sides);
 }
 
 int

@@ -221,6 +221,8 @@ get_json(int fd)
 #define OUR_HELLO                                                  \
 	"{\"type\":\"hello\",\"service\":\"egressd\",\"major\":1," \
 	"\"version\":\"" BULKHEAD_VERSION "\"}"
+#define STATS(id) "{\"type\":\"stats\",\"id\":" #id "}"
+#define PERMITTED "{\"type\":\"fw.permitted\",\"id\":1}"
 #define RESOLVE "{\"type\":\"resolve\",\"id\":7,\"host\":\"a.test\"}"
 
 static int
@@ -1473,6 +1475,87 @@ START_TEST(test_sibling_not_big)
 }
 END_TEST
 
+/* one is an end of a link of fw's; returns the other end's socket. */
+static int
+fw_link(enum msg_side me, enum msg_side other)
+{
+	int sv[2];
+
+	pair(sv);
+	new_end(&one, sv[0], PEER_SIBLING, me, other, "egressd/me",
+	    "egressd/other");
+	return sv[1];
+}
+
+static const struct {
+	enum msg_side me, other;
+	const char *json; /* of a message that other may send to me */
+	size_t pad; /* to this length, by blanks */
+	int status;
+} small_rows[] = {
+	{ SIDE_FW, SIDE_PARENT, GO, FRAME_CTL_SMALL_MAX, 0 },
+	{ SIDE_FW, SIDE_PARENT, GO, FRAME_CTL_SMALL_MAX + 1, EXIT_INTERNAL },
+	{ SIDE_FW, SIDE_FRONTEND, STATS(1), FRAME_CTL_SMALL_MAX, 0 },
+	{ SIDE_FW, SIDE_FRONTEND, STATS(1), FRAME_CTL_SMALL_MAX + 1,
+	    EXIT_INTERNAL },
+	{ SIDE_FRONTEND, SIDE_FW, PERMITTED, FRAME_CTL_SMALL_MAX, 0 },
+	{ SIDE_FRONTEND, SIDE_FW, PERMITTED, FRAME_CTL_SMALL_MAX + 1,
+	    EXIT_INTERNAL },
+	/* as long, on another link */
+	{ SIDE_PROXY, SIDE_FRONTEND, STATS(1), FRAME_CTL_SMALL_MAX + 1, 0 },
+};
+
+START_TEST(test_fw_frames)
+{
+	uint8_t hdr[FRAME_HEADER_LEN];
+	char json[FRAME_CTL_SMALL_MAX + 1], text[2048];
+	int sock = fw_link(small_rows[_i].me, small_rows[_i].other), status;
+
+	memset(json, ' ', sizeof(json));
+	memcpy(json, small_rows[_i].json, strlen(small_rows[_i].json));
+	frame_put_control(hdr, small_rows[_i].pad);
+	put(sock, hdr, sizeof(hdr));
+	put(sock, json, small_rows[_i].pad);
+	status = end_of_child(text, sizeof(text));
+	ck_assert_msg(status == small_rows[_i].status, "row %d: %d: %s", _i,
+	    status, text);
+	ck_assert_msg(
+	    (strstr(text, "limit") != NULL) == (status != 0), "%s", text);
+	close(sock);
+}
+END_TEST
+
+/* What is longer does not go out either: a mistake of ours. */
+START_TEST(test_fw_sends_small)
+{
+	char long_text[512], keys[16][8];
+	const char *k[16], *v[16];
+	struct msg m;
+	int sock = fw_link(SIDE_FW, SIDE_FRONTEND), i;
+
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	long_text[sizeof(long_text) - 1] = '\0';
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_error;
+	m.id = 1;
+	m.u.error.error = "x";
+	m.u.error.reason = long_text;
+	ck_assert_int_eq(peer_send(one.p, &m), 0);
+	for (i = 0; i < 16; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "k%d", i);
+		k[i] = keys[i];
+		v[i] = long_text;
+	}
+	m.u.error.detail.k = k;
+	m.u.error.detail.v = v;
+	m.u.error.detail.n = 6;
+	ck_assert_int_eq(peer_send(one.p, &m), 0);
+	m.u.error.detail.n = 8;
+	ck_assert_int_eq(peer_send(one.p, &m), -1);
+	close(sock);
+}
+END_TEST
+
 /* The same bytes, none of them bad. */
 START_TEST(test_good_sibling)
 {
@@ -1704,6 +1787,8 @@ add_sibling_tests(TCase *t)
 	tcase_add_loop_test(t, test_fd_from_client, 0, 3);
 	LOOP(t, test_bad_sibling, sibling_rows);
 	tcase_add_test(t, test_sibling_not_big);
+	LOOP(t, test_fw_frames, small_rows);
+	tcase_add_test(t, test_fw_sends_small);
 	tcase_add_test(t, test_good_sibling);
 	tcase_add_test(t, test_sibling_over_limit);
 }

@@ -39,6 +39,7 @@ static const struct {
 	{ "frontend", SANDBOX_FRONTEND },
 	{ "proxy", SANDBOX_PROXY },
 	{ "resolver", SANDBOX_RESOLVER },
+	{ "fw", SANDBOX_FW },
 	{ "", -1 },
 	{ "Proxy", -1 },
 	{ "proxy ", -1 },
