@@ -14,6 +14,7 @@
 #include "libcommon/msg.h"
 #include "libcommon/netaddr.h"
 #include "libcommon/proc.h"
+#include "libcommon/runid.h"
 
 #define EGRESS_WORKERS_MAX 16
 #define EGRESS_LISTENERS_MAX 64
@@ -27,6 +28,14 @@
 #define EGRESS_RULE_ID_MAX 128 /* "profiles.dev.allow[3]" */
 #define EGRESS_ADDRESSES_MAX 64 /* of one DNS answer, over it: failed */
 #define EGRESS_CHAIN_MAX 16 /* CNAMEs of one answer */
+#define EGRESS_RUNS_MAX 128 /* open at the same time */
+#define EGRESS_NETWORKS_MAX 64 /* that runs may have their gateway in */
+#define EGRESS_PREFIX_MAX 3 /* of the interfaces of runs */
+#define EGRESS_INTERFACE_MAX                            \
+	(EGRESS_PREFIX_MAX + RUNID_LEN) /* IFNAMSIZ - 1 \
+	                                 */
+#define EGRESS_TABLE_MAX 32 /* the name of our nftables table */
+#define EGRESS_RUN_SOCKETS 3 /* the proxy's, two canaries */
 
 enum egress_code {
 	CODE_ok,
@@ -103,6 +112,11 @@ struct egress_config {
 	const char *hosts_file; /* NULL: none */
 	int64_t workers;
 	bool nft;
+	const char *nft_table;
+	const char *prefix; /* of the interfaces of runs */
+	struct netprefix networks[EGRESS_NETWORKS_MAX];
+	size_t nnetworks;
+	int64_t proxy_port; /* of a run; the canary's is one more */
 	const char *user_parent, *user_frontend, *user_proxy, *user_resolver,
 	    *user_audit, *user_fw;
 	struct egress_peer peers[EGRESS_PEERS_MAX];
@@ -401,5 +415,14 @@ enum dns_result resolver_answer_parse(const uint8_t *msg, size_t len,
 void frontend_main(const struct proc_self *self) __attribute__((noreturn));
 void proxy_main(const struct proc_self *self) __attribute__((noreturn));
 void resolver_main(const struct proc_self *self) __attribute__((noreturn));
+void fw_main(const struct proc_self *self) __attribute__((noreturn));
+
+/* --- fw_linux.c, fw_none.c: for the parent, while it has privilege ------ */
+
+/*
+ * A socket to nf_tables for the process fw, bound, non-blocking, close-on-exec.
+ * Returns it or -1 with errno (ENOSYS where there is no such thing).
+ */
+int fw_socket(void);
 
 #endif

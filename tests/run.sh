@@ -13,9 +13,11 @@ cd "$(dirname "$0")/.." || exit 1
 PACKAGES="gcc clang-14 cmake ninja-build pkg-config libevent-dev libyajl-dev
 libssl-dev libseccomp-dev libc-ares-dev libpsl-dev libidn2-dev libbsd-dev
 check publicsuffix mandoc clang-format-14 iproute2 python3 curl wget git
-openssl procps"
+openssl procps libnftnl-dev libmnl-dev nftables iptables"
 # For the tests with real clients; they are skipped where it cannot be had.
 CLIENTS="npm python3-pip"
+# For the tests with containers. Whichever engine is there is taken.
+ENGINE=docker.io
 
 words="${*:-unit e2e}"
 log=build/test.log
@@ -52,6 +54,8 @@ install_packages()
 	for c in $CLIENTS; do
 		command -v "${c#python3-}" >/dev/null || need="$need $c"
 	done
+	PATH=$PATH:/usr/sbin command -v dockerd >/dev/null ||
+	    need="$need $ENGINE"
 	[ -n "$need" ] || return 0
 	if [ "$(id -u)" != 0 ]; then
 		say "missing packages:" $need
