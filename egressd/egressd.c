@@ -190,7 +190,12 @@ start_recorded(bool ok, void *arg)
 static void
 record_start(struct parent *p)
 {
+	char interfaces[EGRESS_PREFIX_MAX + 2];
+	const struct msg_fw_state closed = { .interface = interfaces,
+		.state = "closed" };
 	struct msg m;
+
+	snprintf(interfaces, sizeof(interfaces), "%s*", p->config->prefix);
 
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_rec_start;
@@ -201,6 +206,9 @@ record_start(struct parent *p)
 	m.u.rec_start.config_sha256 = p->config->sha256;
 	if (audit_client_send(p->audit, &m, start_recorded, p) == -1)
 		fatalx("cannot send the start record");
+	p->start_sent = true;
+	if (p->nft)
+		parent_fw_record(p, &closed);
 }
 
 static void
@@ -263,6 +271,8 @@ parent_set_phase(struct parent *p, enum parent_phase phase)
 		send_simple(p, SIDE_PROXY, MSG_TYPE_cut);
 		break;
 	case PHASE_LEAVING:
+		/* Nobody listens for the runs any more; nor shall others. */
+		send_simple(p, SIDE_FW, MSG_TYPE_drain);
 		record_stop(p);
 		break;
 	}
@@ -312,7 +322,8 @@ child_progress(struct parent *p)
 {
 	switch (p->phase) {
 	case PHASE_STARTING:
-		if (all_ready(p) && parent_tables_applied(p))
+		if (!p->start_sent && all_ready(p) &&
+		    parent_tables_applied(p) && (!p->nft || p->closed))
 			record_start(p);
 		break;
 	case PHASE_DRAINING:
@@ -354,6 +365,13 @@ parent_dispatch_child(struct peer *peer, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_drained:
 		c->drained = true;
 		child_progress(p);
+		break;
+	case MSG_TYPE_fw_state:
+		parent_fw_state(p, &m->u.fw_state);
+		child_progress(p);
+		break;
+	case MSG_TYPE_run_bind:
+		parent_run_bind(p, c, m->id, &m->u.run_bind);
 		break;
 	case MSG_TYPE_recorded:
 	case MSG_TYPE_unrecorded:
@@ -427,8 +445,8 @@ static int
 check_users(const struct egress_config *c)
 {
 	const char *users[] = { c->user_parent, c->user_frontend, c->user_proxy,
-		c->user_resolver, c->user_audit };
-	const size_t n = sizeof(users) / sizeof(users[0]);
+		c->user_resolver, c->user_audit, c->user_fw };
+	const size_t n = sizeof(users) / sizeof(users[0]) - !c->nft;
 	size_t i, j, missing = 0;
 	uid_t uid;
 	gid_t gid;
@@ -475,7 +493,8 @@ start(struct parent *p)
 	uid_t uid = geteuid();
 	gid_t gid = getegid(), audit_gid = gid;
 	uid_t audit_uid = uid;
-	int unix_fd, audit_fd, fd;
+	struct parent_fds given;
+	int fd;
 
 	if (geteuid() == 0) {
 		if (proc_user(c->user_parent, &uid, &gid) == -1 ||
@@ -483,19 +502,21 @@ start(struct parent *p)
 			fatalx("users vanished");
 	}
 	p->unprivileged = geteuid() != 0;
-	unix_fd = parent_listen_unix(c->socket);
-	if (unix_fd == -1)
+	given.listen = parent_listen_unix(c->socket);
+	if (given.listen == -1)
 		fatal("cannot listen on %s", c->socket);
 	if (parent_listen_all(c, NULL, 0, p->sets, &p->nsets,
 	        PARENT_BIND_RETRY_MS, why, sizeof(why)) == -1) {
 		log_warnx("%s", why);
 		exit(EXIT_SYSTEM);
 	}
-	audit_fd = audit_open(c->audit, audit_uid, audit_gid);
-	if (audit_fd == -1)
+	given.audit = audit_open(c->audit, audit_uid, audit_gid);
+	if (given.audit == -1)
 		fatal("cannot open the record file %s", c->audit);
+	parent_fw_open(p, &given.netlink);
 
-	parent_children_start(p, unix_fd, audit_fd);
+	parent_children_init(p);
+	parent_children_start(p, &given);
 
 	read_paths[0] = p->file;
 	read_paths[1] = "/etc";
@@ -523,7 +544,6 @@ run(struct parent *p)
 	if (p->watch == NULL)
 		fatalx("out of memory");
 	signals_init(p);
-	parent_children_init(p);
 	start(p);
 	p->audit = audit_client_new(p->base, p->child[0].peer);
 	if (p->audit == NULL)
@@ -532,11 +552,12 @@ run(struct parent *p)
 	parent_set_phase(p, PHASE_STARTING);
 	for (i = 0; i < p->nchildren; i++)
 		parent_send_tables(p, &p->child[i], p->config, p->generation);
+	parent_fw_base(p);
 	event_base_dispatch(p->base);
 	panic("the event loop ended");
 }
 
-/* Every sender of records is a worker. */
+/* Who sends records: the workers, and the frontend as the last. */
 static void
 run_audit(const struct proc_self *self)
 {
@@ -544,7 +565,7 @@ run_audit(const struct proc_self *self)
 	unsigned i;
 
 	for (i = 0; i + 1 < self->nlinks; i++)
-		sides[i] = SIDE_PROXY;
+		sides[i] = i + 2 < self->nlinks ? SIDE_PROXY : SIDE_FRONTEND;
 	audit_main(self, sides);
 }
 
@@ -577,6 +598,8 @@ run_role(int argc, char **argv)
 		proxy_main(&self);
 	if (strcmp(self.role, "frontend") == 0)
 		frontend_main(&self);
+	if (strcmp(self.role, "fw") == 0)
+		fw_main(&self);
 	usage(stderr);
 	return EXIT_CONFIG;
 }

@@ -16,16 +16,19 @@
 /*
  * The children, and the links among them:
  *
- *	frontend -- proxy N	counters for status
+ *	frontend -- proxy N	runs that open and close, counters
+ *	frontend -- fw		the packet rule of a run
+ *	frontend -- audit	records of runs
  *	proxy N  -- resolver	names that policy let pass
  *	proxy N  -- audit	records
  *
  * Each child finds its links from PROC_FD_FIRST up, in this order:
  *
- *	audit		the record file, proxy 0, 1, ...
+ *	audit		the record file, proxy 0, 1, ..., frontend
  *	resolver	proxy 0, 1, ...
  *	proxy		frontend, resolver, audit
- *	frontend	the listening socket, proxy 0, 1, ...
+ *	frontend	the listening socket, audit, proxy 0, 1, ..., fw if any
+ *	fw		the netlink socket, frontend
  */
 static struct child *
 child_add(struct parent *p, const char *role, unsigned instance,
@@ -56,6 +59,8 @@ parent_children_init(struct parent *p)
 	for (i = 0; i < (unsigned)conf->workers; i++)
 		child_add(
 		    p, "proxy", i, SIDE_PROXY, TABLE_POLICY, conf->user_proxy);
+	if (p->nft)
+		child_add(p, "fw", 0, SIDE_FW, TABLE_NONE, conf->user_fw);
 	child_add(
 	    p, "frontend", 0, SIDE_FRONTEND, TABLE_PEERS, conf->user_frontend);
 }
@@ -65,12 +70,19 @@ struct links {
 	int resolver[EGRESS_WORKERS_MAX][2]; /* [0] the proxy's */
 	int audit[EGRESS_WORKERS_MAX][2];
 	int frontend[EGRESS_WORKERS_MAX][2];
+	int records[2]; /* [0] the frontend's */
+	int fw[2]; /* [0] the frontend's; -1: no fw */
 	size_t n;
 };
 
 static void
-links_make(struct links *l, size_t workers)
+links_make(struct links *l, size_t workers, bool fw)
 {
+	if (proc_socketpair(l->records) == -1)
+		fatal("socketpair");
+	l->fw[0] = l->fw[1] = -1;
+	if (fw && proc_socketpair(l->fw) == -1)
+		fatal("socketpair");
 	for (l->n = 0; l->n < workers; l->n++) {
 		if (proc_socketpair(l->resolver[l->n]) == -1 ||
 		    proc_socketpair(l->audit[l->n]) == -1 ||
@@ -80,16 +92,17 @@ links_make(struct links *l, size_t workers)
 }
 
 static void
-links_give(const struct links *l, const struct child *c, int unix_fd,
-    int audit_fd, struct proc_spec *spec)
+links_give(const struct links *l, const struct child *c,
+    const struct parent_fds *given, struct proc_spec *spec)
 {
 	size_t i;
 
 	switch (c->side) {
 	case SIDE_AUDIT:
-		spec->fds[spec->nfds++] = audit_fd;
+		spec->fds[spec->nfds++] = given->audit;
 		for (i = 0; i < l->n; i++)
 			spec->fds[spec->nfds++] = l->audit[i][1];
+		spec->fds[spec->nfds++] = l->records[1];
 		break;
 	case SIDE_RESOLVER:
 		for (i = 0; i < l->n; i++)
@@ -101,9 +114,16 @@ links_give(const struct links *l, const struct child *c, int unix_fd,
 		spec->fds[spec->nfds++] = l->audit[c->instance][0];
 		break;
 	case SIDE_FRONTEND:
-		spec->fds[spec->nfds++] = unix_fd;
+		spec->fds[spec->nfds++] = given->listen;
+		spec->fds[spec->nfds++] = l->records[0];
 		for (i = 0; i < l->n; i++)
 			spec->fds[spec->nfds++] = l->frontend[i][1];
+		if (l->fw[0] != -1)
+			spec->fds[spec->nfds++] = l->fw[0];
+		break;
+	case SIDE_FW:
+		spec->fds[spec->nfds++] = given->netlink;
+		spec->fds[spec->nfds++] = l->fw[1];
 		break;
 	default:
 		panic("no such child: %s", c->role);
@@ -111,7 +131,7 @@ links_give(const struct links *l, const struct child *c, int unix_fd,
 }
 
 void
-parent_children_start(struct parent *p, int unix_fd, int audit_fd)
+parent_children_start(struct parent *p, const struct parent_fds *given)
 {
 	struct proc_spec spec;
 	struct links links;
@@ -119,7 +139,7 @@ parent_children_start(struct parent *p, int unix_fd, int audit_fd)
 	size_t i;
 	int sv[2];
 
-	links_make(&links, (size_t)p->config->workers);
+	links_make(&links, (size_t)p->config->workers, p->nft);
 	for (i = 0; i < p->nchildren; i++) {
 		c = &p->child[i];
 		memset(&spec, 0, sizeof(spec));
@@ -133,7 +153,7 @@ parent_children_start(struct parent *p, int unix_fd, int audit_fd)
 		if (proc_socketpair(sv) == -1)
 			fatal("socketpair");
 		spec.parent_fd = sv[1];
-		links_give(&links, c, unix_fd, audit_fd, &spec);
+		links_give(&links, c, given, &spec);
 		c->pid = proc_spawn("egressd", &spec);
 		if (c->pid == -1)
 			fatal("starting %s", c->role);

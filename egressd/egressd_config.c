@@ -22,8 +22,6 @@
 #define RESOLV_CONF "/etc/resolv.conf"
 
 static void
-parse_nft(struct conf *, const struct json_node *, const char *, void *);
-static void
 parse_users(struct conf *, const struct json_node *, const char *, void *);
 
 #define AT(member) offsetof(struct egress_config, member)
@@ -63,14 +61,23 @@ const struct conf_key egress_keys_top[] = {
 	    .min = 2,
 	    .max = FILE_PATH_MAX },
 	{ .name = "users", .type = CONF_CALL, .parse = parse_users },
-	{ .name = "nft",
+	{ .name = "nft", .type = CONF_BOOL, .off = AT(nft) },
+	{ .name = "nft_table",
 	    .type = CONF_CALL,
-	    .off = AT(nft),
-	    .parse = parse_nft },
-	LATER("nft_table"),
-	LATER("interface_prefix"),
-	LATER("run_networks"),
-	LATER("proxy_port"),
+	    .off = AT(nft_table),
+	    .parse = egress_parse_nft_table },
+	{ .name = "interface_prefix",
+	    .type = CONF_CALL,
+	    .off = AT(prefix),
+	    .parse = egress_parse_prefix },
+	{ .name = "run_networks",
+	    .type = CONF_CALL,
+	    .parse = egress_parse_networks },
+	{ .name = "proxy_port",
+	    .type = CONF_INT,
+	    .off = AT(proxy_port),
+	    .min = 1,
+	    .max = UINT16_MAX - 1 },
 	{ .name = "listeners",
 	    .type = CONF_CALL,
 	    .parse = egress_parse_listeners },
@@ -122,17 +129,6 @@ static const struct egress_config_env system_env = {
 
 /* --- keys of their own kind ------------------------------------------- */
 
-/* Packet rules come later; to say that there are none is no mistake. */
-static void
-parse_nft(
-    struct conf *c, const struct json_node *n, const char *path, void *place)
-{
-	(void)place;
-	if (conf_expect(c, n, path, JSON_BOOL, "false") && n->num != 0)
-		conf_error(
-		    c, n, path, "true is not in this version; allowed: false");
-}
-
 /* The row has no offset: place is the whole configuration. */
 static void
 parse_users(
@@ -147,6 +143,10 @@ set_defaults(struct egress_config *cfg)
 	cfg->socket = "/run/bulkhead/egressd.sock";
 	cfg->audit = "/var/log/bulkhead/egressd.jsonl";
 	cfg->workers = 2;
+	cfg->nft = true;
+	cfg->nft_table = "bulkhead";
+	cfg->prefix = "bh-";
+	cfg->proxy_port = 3128;
 	cfg->user_parent = "bulkhead-egress";
 	cfg->user_proxy = "bulkhead-proxy";
 	cfg->user_resolver = "bulkhead-resolver";
@@ -270,6 +270,7 @@ egress_config_read_env(const char *file, const char *text, size_t len,
 			cfg->user_frontend = cfg->user_parent;
 		check_listener_profiles(cfg, root);
 		default_resolvers(cfg, root);
+		egress_default_networks(cfg, root);
 		read_hosts(cfg, root);
 	}
 	if (conf_errors(cfg->conf) > 0) {

@@ -32,6 +32,16 @@ void egress_parse_profiles(
 const struct egress_profile *
 egress_profile_find(const struct egress_config *c, const char *name);
 
+/* egressd_config_runs.c: place is that of the key; networks: the whole */
+void egress_parse_nft_table(
+    struct conf *c, const struct json_node *n, const char *path, void *place);
+void egress_parse_prefix(
+    struct conf *c, const struct json_node *n, const char *path, void *place);
+void egress_parse_networks(
+    struct conf *c, const struct json_node *n, const char *path, void *place);
+void egress_default_networks(
+    struct egress_config *cfg, const struct json_node *root);
+
 /* egressd_config_name.c */
 
 /* Load the public suffix list once. */

@@ -126,18 +126,38 @@ parent_listen_unix(const char *path)
 }
 
 /*
+ * A socket is of whom makes it, whoever has it later, and by that the packet
+ * rules know what a proxy sends that was taken. Root's they would let pass.
+ */
+static int
+socket_of(uid_t uid, int family)
+{
+	bool root = geteuid() == 0;
+	int fd, saved;
+
+	if (root && seteuid(uid) == -1)
+		return -1;
+	fd = socket(family, SOCK_STREAM, 0);
+	saved = errno;
+	if (root && seteuid(0) == -1)
+		fatal("seteuid");
+	errno = saved;
+	return fd;
+}
+
+/*
  * One listening TCP socket. The first of an address is bound without
  * SO_REUSEPORT (then closed) so that a port that another program, or another
  * instance of us, listens on is refused and not shared with it.
  */
 static int
-listen_inet(const struct netaddr *addr, uint16_t port, bool shared)
+listen_inet(uid_t uid, const struct netaddr *addr, uint16_t port, bool shared)
 {
 	struct sockaddr_storage ss;
 	socklen_t len;
 	int fd, on = 1, saved;
 
-	fd = socket(addr->family, SOCK_STREAM, 0);
+	fd = socket_of(uid, addr->family);
 	if (fd == -1)
 		return -1;
 	len = netaddr_to_sockaddr(addr, port, &ss);
@@ -170,7 +190,7 @@ set_close(struct listen_set *set)
 }
 
 static int
-set_open(struct listen_set *set, size_t workers, int64_t until)
+set_open(struct listen_set *set, uid_t uid, size_t workers, int64_t until)
 {
 	int fd, saved;
 
@@ -188,14 +208,14 @@ set_open(struct listen_set *set, size_t workers, int64_t until)
 		}
 		return 0;
 	}
-	while ((fd = listen_inet(&set->addr, set->port, false)) == -1 &&
+	while ((fd = listen_inet(uid, &set->addr, set->port, false)) == -1 &&
 	    errno == EADDRINUSE && clock_boot_ms() < until)
 		retry_pause();
 	if (fd == -1)
 		return -1;
 	close(fd);
 	while (set->nfd < workers) {
-		fd = listen_inet(&set->addr, set->port, true);
+		fd = listen_inet(uid, &set->addr, set->port, true);
 		if (fd == -1) {
 			saved = errno;
 			set_close(set);
@@ -227,9 +247,13 @@ parent_listen_all(const struct egress_config *c, const struct listen_set *old,
 {
 	const struct egress_listener *l;
 	const struct listen_set *have;
+	uid_t uid = 0; /* not asked for behind the drop: it is ours then */
+	gid_t gid;
 	int64_t until;
 	size_t i;
 
+	if (geteuid() == 0 && proc_user(c->user_parent, &uid, &gid) == -1)
+		fatalx("no such user: %s", c->user_parent);
 	until = clock_boot_ms() + retry_ms;
 	for (i = 0; i < c->nlisteners; i++) {
 		l = &c->listeners[i];
@@ -241,7 +265,7 @@ parent_listen_all(const struct egress_config *c, const struct listen_set *old,
 		memset(&sets[i], 0, sizeof(sets[i]));
 		sets[i].addr = l->addr;
 		sets[i].port = l->port;
-		if (set_open(&sets[i], (size_t)c->workers, until) == -1) {
+		if (set_open(&sets[i], uid, (size_t)c->workers, until) == -1) {
 			snprintf(why, whylen,
 			    "listener %s: cannot listen on "
 			    "its address, port %u: %s",

@@ -16,7 +16,7 @@
 #define PARENT_DRAIN_MS 10000 /* open tunnels end by themselves */
 #define PARENT_CUT_MS 3000 /* cut ones are recorded */
 #define PARENT_LOST_MS 500 /* a lost child tells how it ended */
-#define PARENT_CHILDREN_MAX (EGRESS_WORKERS_MAX + 3)
+#define PARENT_CHILDREN_MAX (EGRESS_WORKERS_MAX + 4)
 #define PARENT_BACKLOG 1024
 #define PARENT_ADDRESS_MAX 64 /* text of address and port */
 
@@ -51,6 +51,13 @@ struct listen_set {
 	size_t nfd;
 };
 
+/* What children are given that was opened with privilege. */
+struct parent_fds {
+	int listen; /* egressd.sock */
+	int audit;
+	int netlink; /* -1: no fw */
+};
+
 enum parent_phase {
 	PHASE_STARTING, /* waiting for children */
 	PHASE_SERVING,
@@ -70,6 +77,11 @@ struct parent {
 	int64_t generation;
 	char boot_id[CLOCK_BOOT_ID_LEN];
 	bool unprivileged;
+	bool nft; /* there is a process fw */
+	bool closed; /* and its base rules were in force */
+	bool start_sent; /* the record of the start */
+	bool rules_lost; /* they are not now */
+	const char *nft_why; /* else why not */
 	struct child child[PARENT_CHILDREN_MAX];
 	size_t nchildren;
 	struct listen_set sets[EGRESS_LISTENERS_MAX];
@@ -107,7 +119,16 @@ void parent_listen_fds_take(void);
 
 /* egressd_children.c: who they are, how they are started */
 void parent_children_init(struct parent *p);
-void parent_children_start(struct parent *p, int unix_fd, int audit_fd);
+void parent_children_start(struct parent *p, const struct parent_fds *given);
+
+/* egressd_runs.c: the parent's part in runs and packet rules */
+/* Is nft wanted and to be had? Sets p->nft, p->nft_why, *netlink. */
+void parent_fw_open(struct parent *p, int *netlink);
+void parent_fw_base(struct parent *p);
+void parent_fw_record(struct parent *p, const struct msg_fw_state *m);
+void parent_fw_state(struct parent *p, const struct msg_fw_state *m);
+void parent_run_bind(struct parent *p, struct child *frontend, int64_t id,
+    const struct msg_run_bind *m);
 
 /* egressd_tables.c: configuration as messages */
 void parent_send_tables(struct parent *p, struct child *c,

@@ -105,10 +105,22 @@ fixed_key(const struct egress_config *a, const struct egress_config *b)
 		return "audit";
 	if (a->workers != b->workers)
 		return "workers";
+	if (a->nft != b->nft)
+		return "nft";
+	if (strcmp(a->nft_table, b->nft_table) != 0)
+		return "nft_table";
+	if (strcmp(a->prefix, b->prefix) != 0)
+		return "interface_prefix";
+	if (a->proxy_port != b->proxy_port)
+		return "proxy_port";
+	if (a->nnetworks != b->nnetworks ||
+	    memcmp(a->networks, b->networks, sizeof(a->networks)) != 0)
+		return "run_networks";
 	if (strcmp(a->user_parent, b->user_parent) != 0 ||
 	    strcmp(a->user_frontend, b->user_frontend) != 0 ||
 	    strcmp(a->user_proxy, b->user_proxy) != 0 ||
 	    strcmp(a->user_resolver, b->user_resolver) != 0 ||
+	    strcmp(a->user_fw, b->user_fw) != 0 ||
 	    strcmp(a->user_audit, b->user_audit) != 0)
 		return "users";
 	return NULL;

@@ -24,6 +24,34 @@ send_or_die(struct child *c, const struct msg *m)
 		panic("cannot send %s to %s", msg_decl(m->type)->wire, c->role);
 }
 
+/* Where runs are opened, and under what. Returns the rows. */
+static int64_t
+send_runs(struct parent *p, struct child *c, const struct egress_config *conf)
+{
+	char text[EGRESS_NETWORKS_MAX][NETADDR_PREFIX_TEXT_MAX];
+	const char *networks[EGRESS_NETWORKS_MAX];
+	struct msg m;
+	size_t i;
+
+	for (i = 0; i < conf->nnetworks; i++)
+		networks[i] = netprefix_text(&conf->networks[i], text[i]);
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_runs_row;
+	m.u.runs_row.prefix = conf->prefix;
+	m.u.runs_row.port = conf->proxy_port;
+	m.u.runs_row.enforced = p->nft;
+	m.u.runs_row.networks.v = networks;
+	m.u.runs_row.networks.n = conf->nnetworks;
+	send_or_die(c, &m);
+	for (i = 0; i < conf->nprofiles; i++) {
+		memset(&m, 0, sizeof(m));
+		m.type = MSG_TYPE_profile_row;
+		m.u.profile_row.name = conf->profiles[i].name;
+		send_or_die(c, &m);
+	}
+	return (int64_t)conf->nprofiles + 1;
+}
+
 static int64_t
 send_peers(struct child *c, const struct egress_config *conf)
 {
@@ -135,7 +163,7 @@ parent_send_tables(struct parent *p, struct child *c,
 
 	switch (c->table) {
 	case TABLE_PEERS:
-		count = send_peers(c, conf);
+		count = send_peers(c, conf) + send_runs(p, c, conf);
 		break;
 	case TABLE_POLICY:
 		count = send_policy(c, conf);
@@ -283,6 +311,17 @@ state_sandbox(struct state_map *s, const char *role, unsigned instance,
 	    st->seccomp ? "on" : "ABSENT", st->landlock);
 }
 
+static void
+state_nft(const struct parent *p, struct state_map *s)
+{
+	if (!p->nft)
+		state_add(s, "nft", "%s", p->nft_why);
+	else
+		state_add(s, "nft", "%s, table %s, interfaces %s*",
+		    p->rules_lost ? "LOST" : "closed", p->config->nft_table,
+		    p->config->prefix);
+}
+
 void
 parent_send_state(struct parent *p)
 {
@@ -303,7 +342,7 @@ parent_send_state(struct parent *p)
 	state_add(&s, "workers", "%lld", (long long)p->config->workers);
 	state_add(&s, "listeners", "%zu", p->config->nlisteners);
 	state_add(&s, "profiles", "%zu", p->config->nprofiles);
-	state_add(&s, "nft", "off: this version has no packet rules");
+	state_nft(p, &s);
 	state_add(&s, "records", "%.200s", p->config->audit);
 	state_sandbox(&s, "parent", 0, &p->sandbox);
 	for (i = 0; i < p->nchildren; i++) {

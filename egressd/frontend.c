@@ -1,6 +1,7 @@
 /*
- * The frontend: clients of egressd.sock. It decodes what they send and
- * answers from what the parent and the workers tell it; it has no network.
+ * The frontend: clients of egressd.sock. It decodes what they send, keeps the
+ * table of open runs, and has its siblings do what that takes: it can neither
+ * bind, nor change a packet rule, nor write a file by itself.
  */
 
 #include <sys/queue.h>
@@ -8,96 +9,41 @@
 #include <sys/types.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "libcommon/clock.h"
-#include "libcommon/creds.h"
 #include "libcommon/log.h"
-#include "libcommon/peer.h"
-#include "libcommon/version.h"
 
-#include "egressd.h"
+#include "frontend.h"
 
+/* Its links, in the order in which the parent passes them. */
 #define FD_LISTEN (PROC_FD_FIRST + 0)
-#define FD_PROXY (PROC_FD_FIRST + 1)
+#define FD_AUDIT (PROC_FD_FIRST + 1)
+#define FD_PROXY (PROC_FD_FIRST + 2) /* and up; behind them fw, if any */
 
-#define FRONTEND_NOFILE 1024
-#define FRONTEND_CLIENTS_MAX 256
-#define FRONTEND_USER_MAX 32 /* connections of one uid */
-#define FRONTEND_BACKOFF_MS 100
-#define FRONTEND_STATS_MS 2000 /* workers answer within */
-#define FRONTEND_STATS_OPEN_MAX 64 /* status requests being answered */
-#define FRONTEND_COUNTERS_MAX 64
-#define FRONTEND_STATE_MAX 128
-#define FRONTEND_WARNINGS_MAX 32
+struct frontend frontend;
 
-struct peer_rule {
-	bool group;
-	uint32_t id;
-	bool status; /* the one verb of this version */
-};
-
-struct user {
-	TAILQ_ENTRY(user) entry;
-	struct peer *peer;
-	struct creds creds;
-};
-
-/* Kept text of the message `state`. */
-struct known_state {
-	char *k[FRONTEND_STATE_MAX], *v[FRONTEND_STATE_MAX];
-	size_t n;
-	char *warning[FRONTEND_WARNINGS_MAX];
-	size_t nwarnings;
-};
-
-/* A status request that waits for the workers' counters. */
-struct gathering {
-	TAILQ_ENTRY(gathering) entry;
-	struct user *user;
-	int64_t id;
-	size_t missing;
-	int64_t request[EGRESS_WORKERS_MAX]; /* 0: none open */
-	struct event *timer;
-	char key[FRONTEND_COUNTERS_MAX][32];
-	int64_t sum[FRONTEND_COUNTERS_MAX];
-	size_t n;
-};
-
-struct worker {
-	unsigned instance;
-	struct peer *peer;
-};
-
-static struct event_base *base;
 static struct event *ev_listen, *ev_backoff;
-static struct peer *parent;
-static struct worker workers[EGRESS_WORKERS_MAX];
-static size_t nworkers;
-static struct peer_rule rules[EGRESS_PEERS_MAX];
-static size_t nrules;
-static struct peer_rule loading[EGRESS_PEERS_MAX];
-static size_t nloading;
-static struct known_state state;
-static int64_t started_ms;
-static bool draining;
 static TAILQ_HEAD(, user) users = TAILQ_HEAD_INITIALIZER(users);
 static size_t nusers;
-static TAILQ_HEAD(, gathering) gatherings = TAILQ_HEAD_INITIALIZER(gatherings);
-static size_t ngatherings;
 
 static void frontend_dispatch_parent(struct peer *, struct msg *, int, void *);
+static void frontend_dispatch_audit(struct peer *, struct msg *, int, void *);
 static void frontend_dispatch_proxy(struct peer *, struct msg *, int, void *);
+static void frontend_dispatch_fw(struct peer *, struct msg *, int, void *);
 static void frontend_dispatch_client(struct peer *, struct msg *, int, void *);
 static void sibling_gone(struct peer *, enum peer_end, const char *, void *);
 static void user_gone(struct peer *, enum peer_end, const char *, void *);
 
 static const struct peer_ops parent_ops = { .message = frontend_dispatch_parent,
 	.gone = sibling_gone };
+static const struct peer_ops audit_ops = { .message = frontend_dispatch_audit,
+	.gone = sibling_gone };
 static const struct peer_ops proxy_ops = { .message = frontend_dispatch_proxy,
+	.gone = sibling_gone };
+static const struct peer_ops fw_ops = { .message = frontend_dispatch_fw,
 	.gone = sibling_gone };
 static const struct peer_ops client_ops = { .message = frontend_dispatch_client,
 	.gone = user_gone };
@@ -109,235 +55,12 @@ sibling_gone(struct peer *peer, enum peer_end end, const char *why, void *arg)
 	_exit(0);
 }
 
-/* --- who may what ----------------------------------------------------- */
-
-static bool
-may_status(const struct creds *c)
+void
+frontend_send(struct peer *p, const struct msg *m)
 {
-	size_t i;
-
-	for (i = 0; i < nrules; i++) {
-		if (rules[i].status &&
-		    (rules[i].group ? creds_in_group(c, rules[i].id)
-		                    : c->uid == rules[i].id))
-			return true;
-	}
-	return false;
-}
-
-static void
-peer_row(const struct msg_peer_row *m)
-{
-	struct peer_rule *r;
-	size_t i;
-
-	if (nloading == EGRESS_PEERS_MAX)
-		fatalx("too many peers from the parent");
-	r = &loading[nloading++];
-	memset(r, 0, sizeof(*r));
-	r->group = m->group;
-	r->id = (uint32_t)m->id;
-	for (i = 0; i < m->may.n; i++) {
-		if (strcmp(m->may.v[i], "status") == 0)
-			r->status = true;
-	}
-}
-
-static void
-table_end(const struct msg_table_end *m)
-{
-	struct msg out;
-
-	if (m->count != (int64_t)nloading)
-		fatalx("the table of peers did not arrive whole");
-	memcpy(rules, loading, sizeof(rules));
-	nrules = nloading;
-	memset(&out, 0, sizeof(out));
-	out.type = MSG_TYPE_table_applied;
-	out.u.table_applied.table = m->table;
-	out.u.table_applied.generation = m->generation;
-	peer_send(parent, &out);
-}
-
-/* --- status ----------------------------------------------------------- */
-
-static void
-state_clear(void)
-{
-	size_t i;
-
-	for (i = 0; i < state.n; i++) {
-		free(state.k[i]);
-		free(state.v[i]);
-	}
-	for (i = 0; i < state.nwarnings; i++)
-		free(state.warning[i]);
-	memset(&state, 0, sizeof(state));
-}
-
-static char *
-copy(const char *s)
-{
-	char *p = strdup(s);
-
-	/* Configuration of our own parent: its size is bounded. */
-	if (p == NULL)
-		fatal("state");
-	return p;
-}
-
-static void
-state_set(const struct msg_state *m)
-{
-	state_clear();
-	for (; state.n < m->state.n; state.n++) {
-		state.k[state.n] = copy(m->state.k[state.n]);
-		state.v[state.n] = copy(m->state.v[state.n]);
-	}
-	for (; state.nwarnings < m->warnings.n; state.nwarnings++)
-		state.warning[state.nwarnings] =
-		    copy(m->warnings.v[state.nwarnings]);
-}
-
-static void
-gathering_free(struct gathering *g)
-{
-	TAILQ_REMOVE(&gatherings, g, entry);
-	ngatherings--;
-	event_free(g->timer);
-	free(g);
-}
-
-static void
-gathering_answer(struct gathering *g)
-{
-	const char *k[FRONTEND_STATE_MAX], *v[FRONTEND_STATE_MAX];
-	char text[FRONTEND_COUNTERS_MAX][24];
-	const char *warning[FRONTEND_WARNINGS_MAX];
-	char late[128];
-	struct msg m;
-	size_t i, n = 0, nwarnings;
-
-	for (i = 0; i < state.nwarnings; i++)
-		warning[i] = state.warning[i];
-	if (g->missing > 0) {
-		snprintf(late, sizeof(late),
-		    "%zu of %zu workers did not "
-		    "answer: the counters are not whole",
-		    g->missing, nworkers);
-		if (i == FRONTEND_WARNINGS_MAX)
-			i--;
-		warning[i++] = late;
-	}
-	nwarnings = i;
-
-	for (i = 0; i < state.n && n < FRONTEND_STATE_MAX; i++, n++) {
-		k[n] = state.k[i];
-		v[n] = state.v[i];
-	}
-	for (i = 0; i < g->n && n < FRONTEND_STATE_MAX; i++, n++) {
-		snprintf(
-		    text[i], sizeof(text[i]), "%lld", (long long)g->sum[i]);
-		k[n] = g->key[i];
-		v[n] = text[i];
-	}
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_status_answer;
-	m.id = g->id;
-	m.u.status_answer.daemon = "egressd";
-	m.u.status_answer.version = BULKHEAD_VERSION;
-	m.u.status_answer.pid = getppid();
-	m.u.status_answer.uptime_ms = clock_boot_ms() - started_ms;
-	m.u.status_answer.state.k = k;
-	m.u.status_answer.state.v = v;
-	m.u.status_answer.state.n = n;
-	m.u.status_answer.warnings.v = warning;
-	m.u.status_answer.warnings.n = nwarnings;
-	peer_send(g->user->peer, &m);
-}
-
-static void
-gathering_late(int fd, short what, void *arg)
-{
-	struct gathering *g = arg;
-
-	log_warnx("%zu workers did not tell their counters in %d ms",
-	    g->missing, FRONTEND_STATS_MS);
-	gathering_answer(g);
-	gathering_free(g);
-}
-
-static void
-gathering_add(struct gathering *g, const struct msg_map *counters)
-{
-	const char *errstr;
-	size_t i, j;
-
-	for (i = 0; i < counters->n; i++) {
-		for (j = 0; j < g->n; j++) {
-			if (strcmp(g->key[j], counters->k[i]) == 0)
-				break;
-		}
-		if (j == FRONTEND_COUNTERS_MAX)
-			return;
-		if (j == g->n)
-			strlcpy(
-			    g->key[g->n++], counters->k[i], sizeof(g->key[0]));
-		g->sum[j] +=
-		    strtonum(counters->v[i], 0, INT64_MAX / 16, &errstr);
-	}
-}
-
-static void
-worker_answered(struct worker *w, int64_t id, const struct msg_stats_answer *m)
-{
-	struct gathering *g, *next;
-
-	TAILQ_FOREACH_SAFE(g, &gatherings, entry, next) {
-		if (g->request[w->instance] != id)
-			continue;
-		g->request[w->instance] = 0;
-		gathering_add(g, &m->counters);
-		if (--g->missing == 0) {
-			gathering_answer(g);
-			gathering_free(g);
-		}
-		return;
-	}
-}
-
-static void
-status_begin(struct user *u, int64_t id)
-{
-	struct gathering *g;
-	struct timeval tv = { FRONTEND_STATS_MS / 1000, 0 };
-	struct msg m;
-	size_t i;
-
-	if (ngatherings >= FRONTEND_STATS_OPEN_MAX ||
-	    (g = calloc(1, sizeof(*g))) == NULL) {
-		peer_send_error(u->peer, id, "unavailable",
-		    "too many status requests are being answered");
-		return;
-	}
-	g->timer = evtimer_new(base, gathering_late, g);
-	if (g->timer == NULL) {
-		free(g);
-		peer_send_error(u->peer, id, "unavailable", "out of memory");
-		return;
-	}
-	evtimer_add(g->timer, &tv);
-	g->user = u;
-	g->id = id;
-	g->missing = nworkers;
-	TAILQ_INSERT_TAIL(&gatherings, g, entry);
-	ngatherings++;
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_stats;
-	for (i = 0; i < nworkers; i++) {
-		m.id = g->request[i] = peer_next_id(workers[i].peer);
-		peer_send(workers[i].peer, &m);
-	}
+	if (peer_send(p, m) == -1)
+		panic("cannot send %s to %s", msg_decl(m->type)->wire,
+		    peer_name(p));
 }
 
 /* --- clients ---------------------------------------------------------- */
@@ -345,12 +68,9 @@ status_begin(struct user *u, int64_t id)
 static void
 user_free(struct user *u)
 {
-	struct gathering *g, *next;
-
-	TAILQ_FOREACH_SAFE(g, &gatherings, entry, next) {
-		if (g->user == u)
-			gathering_free(g);
-	}
+	status_user_gone(u);
+	query_user_gone(u);
+	runs_user_gone(u);
 	peer_free(&u->peer);
 	TAILQ_REMOVE(&users, u, entry);
 	nusers--;
@@ -389,8 +109,8 @@ user_new(int fd)
 		close(fd);
 		return;
 	}
-	u->peer = peer_new(base, fd, PEER_CLIENT, SIDE_FRONTEND, SIDE_CLIENT,
-	    "egressd", "client", &client_ops, u);
+	u->peer = peer_new(frontend.base, fd, PEER_CLIENT, SIDE_FRONTEND,
+	    SIDE_CLIENT, "egressd", "client", &client_ops, u);
 	if (u->peer == NULL) {
 		free(u);
 		return;
@@ -402,7 +122,7 @@ user_new(int fd)
 static void
 backoff_over(int fd, short what, void *arg)
 {
-	if (!draining)
+	if (!frontend.draining)
 		event_add(ev_listen, NULL);
 }
 
@@ -424,41 +144,169 @@ listen_ready(int fd, short what, void *arg)
 	evtimer_add(ev_backoff, &tv);
 }
 
+/* --- links ------------------------------------------------------------ */
+
+static struct peer *
+link_to(int fd, enum msg_side side, const char *name,
+    const struct peer_ops *ops, void *arg)
+{
+	struct peer *p;
+
+	p = peer_new(frontend.base, fd, PEER_SIBLING, SIDE_FRONTEND, side,
+	    "frontend", name, ops, arg);
+	if (p == NULL)
+		fatalx("out of memory");
+	return p;
+}
+
+/*
+ * The first table says whether the last link is fw's; nothing is said on these
+ * links before the first client.
+ */
+static void
+links_init(bool fw)
+{
+	struct worker *w;
+	unsigned i;
+
+	frontend.recorder =
+	    link_to(FD_AUDIT, SIDE_AUDIT, "audit", &audit_ops, NULL);
+	frontend.audit = audit_client_new(frontend.base, frontend.recorder);
+	if (frontend.audit == NULL)
+		fatalx("out of memory");
+	frontend.nworkers = frontend.nlinks - 2 - fw;
+	if (frontend.nworkers < 1 || frontend.nworkers > EGRESS_WORKERS_MAX)
+		fatalx("wrong number of links");
+	for (i = 0; i < frontend.nworkers; i++) {
+		w = &frontend.workers[i];
+		w->instance = i;
+		w->peer = link_to(
+		    FD_PROXY + (int)i, SIDE_PROXY, "proxy", &proxy_ops, w);
+	}
+	if (fw)
+		frontend.fw =
+		    link_to(FD_PROXY + (int)i, SIDE_FW, "fw", &fw_ops, NULL);
+}
+
 /* --- dispatch --------------------------------------------------------- */
+
+/* Which verb a request needs; VERB_MAX: none that we know. */
+static enum verb
+verb_of(enum msg_type type)
+{
+	switch (type) {
+	case MSG_TYPE_status:
+		return VERB_status;
+	case MSG_TYPE_run_open:
+		return VERB_run_open;
+	case MSG_TYPE_run_close:
+		return VERB_run_close;
+	case MSG_TYPE_runs_sync:
+		return VERB_runs_sync;
+	case MSG_TYPE_run_status:
+		return VERB_run_status;
+	default:
+		return VERB_MAX;
+	}
+}
 
 static void
 frontend_dispatch_client(struct peer *peer, struct msg *m, int fd, void *arg)
 {
 	struct user *u = arg;
+	enum verb verb = verb_of(m->type);
 
-	switch (m->type) {
-	case MSG_TYPE_status:
-		if (!may_status(&u->creds)) {
-			log_info("client uid %u pid %d: status refused",
-			    (unsigned)u->creds.uid, (int)u->creds.pid);
-			peer_send_error(peer, m->id, "refused",
-			    "the table "
-			    "\"peers\" does not let this user ask for status");
-			break;
-		}
-		status_begin(u, m->id);
-		break;
-	default:
+	if (verb == VERB_MAX) {
 		peer_send_error(peer, m->id, "unknown",
 		    "this daemon does not know that request");
+		return;
+	}
+	if (!peers_may(&u->creds, verb)) {
+		log_info("client uid %u pid %d: %s refused",
+		    (unsigned)u->creds.uid, (int)u->creds.pid,
+		    msg_decl(m->type)->wire);
+		peer_send_error(peer, m->id, "refused",
+		    "the table \"peers\" does not let this user ask for that");
+		return;
+	}
+	switch (m->type) {
+	case MSG_TYPE_status:
+		status_begin(u, m->id);
 		break;
+	case MSG_TYPE_run_open:
+		runs_open(u, m->id, &m->u.run_open);
+		break;
+	case MSG_TYPE_run_close:
+		runs_close(u, m->id, &m->u.run_close);
+		break;
+	case MSG_TYPE_runs_sync:
+		runs_sync(u, m->id, &m->u.runs_sync);
+		break;
+	case MSG_TYPE_run_status:
+		query_begin(u, m->id, &m->u.run_status);
+		break;
+	default:
+		panic("a verb without its request");
 	}
 }
 
 static void
 frontend_dispatch_proxy(struct peer *peer, struct msg *m, int fd, void *arg)
 {
+	struct worker *w = arg;
+
 	switch (m->type) {
 	case MSG_TYPE_stats_answer:
-		worker_answered(arg, m->id, &m->u.stats_answer);
+		status_counters(w->instance, m->id, &m->u.stats_answer);
+		break;
+	case MSG_TYPE_run_listening:
+		runs_listening(w, &m->u.run_listening);
+		break;
+	case MSG_TYPE_run_ended:
+		runs_ended(w, m->id, &m->u.run_ended);
+		break;
+	case MSG_TYPE_run_sums_answer:
+		query_sums(w, m->id, &m->u.run_sums_answer);
 		break;
 	default:
 		fatalx("unexpected %s from a proxy", msg_decl(m->type)->wire);
+	}
+}
+
+static void
+frontend_dispatch_fw(struct peer *peer, struct msg *m, int fd, void *arg)
+{
+	switch (m->type) {
+	case MSG_TYPE_stats_answer:
+		status_counters(FRONTEND_SLOT_FW, m->id, &m->u.stats_answer);
+		break;
+	case MSG_TYPE_fw_permitted:
+		runs_permitted(m->id);
+		break;
+	case MSG_TYPE_error:
+		runs_not_permitted(m->id, &m->u.error);
+		break;
+	case MSG_TYPE_fw_revoked:
+		runs_revoked(m->id, &m->u.fw_revoked);
+		break;
+	case MSG_TYPE_fw_counted:
+		query_counted(m->id, &m->u.fw_counted);
+		break;
+	default:
+		fatalx("unexpected %s from fw", msg_decl(m->type)->wire);
+	}
+}
+
+static void
+frontend_dispatch_audit(struct peer *peer, struct msg *m, int fd, void *arg)
+{
+	switch (m->type) {
+	case MSG_TYPE_recorded:
+	case MSG_TYPE_unrecorded:
+		audit_client_message(frontend.audit, m);
+		break;
+	default:
+		fatalx("unexpected %s from audit", msg_decl(m->type)->wire);
 	}
 }
 
@@ -467,22 +315,36 @@ frontend_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
 {
 	switch (m->type) {
 	case MSG_TYPE_table_begin:
-		nloading = 0;
+		peers_begin(&m->u.table_begin);
 		break;
 	case MSG_TYPE_peer_row:
-		peer_row(&m->u.peer_row);
+		peers_row(&m->u.peer_row);
+		break;
+	case MSG_TYPE_profile_row:
+		peers_profile(&m->u.profile_row);
+		break;
+	case MSG_TYPE_runs_row:
+		peers_runs(&m->u.runs_row);
 		break;
 	case MSG_TYPE_table_end:
-		table_end(&m->u.table_end);
+		peers_end(&m->u.table_end);
+		if (frontend.nworkers == 0)
+			links_init(peers_runs_config()->enforced);
 		break;
 	case MSG_TYPE_state:
-		state_set(&m->u.state);
+		status_state_set(&m->u.state);
+		break;
+	case MSG_TYPE_run_bound:
+		runs_bound(m->id);
+		break;
+	case MSG_TYPE_error:
+		runs_unbound(m->id, &m->u.error);
 		break;
 	case MSG_TYPE_go:
 		event_add(ev_listen, NULL);
 		break;
 	case MSG_TYPE_drain:
-		draining = true;
+		frontend.draining = true;
 		event_del(ev_listen);
 		break;
 	default:
@@ -498,36 +360,27 @@ frontend_main(const struct proc_self *self)
 {
 	struct sandbox_state st;
 	struct msg m;
-	size_t i;
 
-	if (self->nlinks < 2 || self->nlinks > 1 + EGRESS_WORKERS_MAX)
+	if (self->nlinks < 3)
 		fatalx("wrong number of links");
 	st = proc_enter(self, FRONTEND_NOFILE, 0, SANDBOX_FRONTEND);
-	base = event_base_new();
-	if (base == NULL)
+	frontend.base = event_base_new();
+	if (frontend.base == NULL)
 		fatalx("no event loop");
-	started_ms = clock_boot_ms();
+	frontend.started_ms = clock_boot_ms();
 	ev_listen = event_new(
-	    base, FD_LISTEN, EV_READ | EV_PERSIST, listen_ready, NULL);
-	ev_backoff = evtimer_new(base, backoff_over, NULL);
-	parent = peer_new(base, PROC_FD_PARENT, PEER_SIBLING, SIDE_FRONTEND,
-	    SIDE_PARENT, "frontend", "egressd", &parent_ops, NULL);
-	if (ev_listen == NULL || ev_backoff == NULL || parent == NULL)
+	    frontend.base, FD_LISTEN, EV_READ | EV_PERSIST, listen_ready, NULL);
+	ev_backoff = evtimer_new(frontend.base, backoff_over, NULL);
+	if (ev_listen == NULL || ev_backoff == NULL)
 		fatalx("out of memory");
-	nworkers = self->nlinks - 1;
-	for (i = 0; i < nworkers; i++) {
-		workers[i].instance = (unsigned)i;
-		workers[i].peer = peer_new(base, FD_PROXY + (int)i,
-		    PEER_SIBLING, SIDE_FRONTEND, SIDE_PROXY, "frontend",
-		    "proxy", &proxy_ops, &workers[i]);
-		if (workers[i].peer == NULL)
-			fatalx("out of memory");
-	}
+	frontend.nlinks = self->nlinks;
+	frontend.parent =
+	    link_to(PROC_FD_PARENT, SIDE_PARENT, "egressd", &parent_ops, NULL);
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_ready;
 	m.u.ready.seccomp = st.seccomp;
 	m.u.ready.landlock = st.landlock;
-	peer_send(parent, &m);
-	event_base_dispatch(base);
+	frontend_send(frontend.parent, &m);
+	event_base_dispatch(frontend.base);
 	panic("the event loop ended");
 }

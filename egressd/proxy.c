@@ -4,16 +4,13 @@
  */
 
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "libcommon/fd.h"
 #include "libcommon/log.h"
 
 #include "proxy.h"
@@ -69,164 +66,6 @@ proxy_timer(struct event *ev, int ms)
 	tv.tv_sec = ms / 1000;
 	tv.tv_usec = ms % 1000 * 1000;
 	evtimer_add(ev, &tv);
-}
-
-/* --- listeners -------------------------------------------------------- */
-
-void
-proxy_listener_unref(struct proxy_listener *l)
-{
-	if (--l->refs == 0)
-		free(l);
-}
-
-static void
-listener_stop(struct proxy_listener *l)
-{
-	if (l->ev != NULL)
-		event_free(l->ev);
-	l->ev = NULL;
-	if (l->fd != -1)
-		close(l->fd);
-	l->fd = -1;
-}
-
-static void
-listener_close(struct proxy_listener *l)
-{
-	TAILQ_REMOVE(&l->proxy->listeners, l, entry);
-	listener_stop(l);
-	l->closed = true;
-	proxy_listener_unref(l);
-}
-
-static struct proxy_listener *
-listener_find(struct proxy *p, const char *address)
-{
-	struct proxy_listener *l;
-
-	TAILQ_FOREACH(l, &p->listeners, entry) {
-		if (strcmp(l->address, address) == 0)
-			return l;
-	}
-	return NULL;
-}
-
-static bool
-accept_is_exhaustion(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
-	    error == ENOMEM;
-}
-
-/* It has all it may have and more: others go on, it after a while. */
-static void
-listener_pause(struct proxy_listener *l)
-{
-	event_del(l->ev);
-	if (!evtimer_pending(l->proxy->backoff, NULL))
-		proxy_timer(l->proxy->backoff, PROXY_BACKOFF_MS);
-}
-
-/* Accept a batch. True when there may be more. */
-static bool
-listener_accept(struct proxy_listener *l)
-{
-	struct proxy *p = l->proxy;
-	int i, s;
-
-	for (i = 0; i < PROXY_ACCEPTS; i++) {
-		/* An eighth more is answered that it is too much. */
-		if (l->clients >= p->max_of_listener + p->max_of_listener / 8) {
-			listener_pause(l);
-			return false;
-		}
-		if (p->nclients >= p->max_clients + PROXY_OVERLOAD_MAX) {
-			proxy_back_off(p);
-			return false;
-		}
-		s = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (s == -1) {
-			if (accept_is_exhaustion(errno))
-				proxy_back_off(p);
-			else if (errno != EAGAIN && errno != ECONNABORTED &&
-			    errno != EINTR)
-				log_warn("accept on %s", l->address);
-			return false;
-		}
-		client_new(l, s);
-	}
-	return true;
-}
-
-static void
-listener_ready(int fd, short what, void *arg)
-{
-	listener_accept(arg);
-}
-
-static void
-backoff_over(int fd, short what, void *arg)
-{
-	struct proxy_listener *l;
-	struct proxy *p = arg;
-
-	p->backing_off = false;
-	TAILQ_FOREACH(l, &p->listeners, entry) {
-		if (l->ev != NULL)
-			event_add(l->ev, NULL);
-	}
-}
-
-void
-proxy_back_off(struct proxy *p)
-{
-	struct proxy_listener *l;
-
-	if (p->backing_off)
-		return;
-	if (p->counters.backoffs++ % 64 == 0)
-		log_warnx("out of descriptors or at the limit of clients "
-		          "(%zu): accepting again in %d ms",
-		    p->nclients, PROXY_BACKOFF_MS);
-	p->backing_off = true;
-	TAILQ_FOREACH(l, &p->listeners, entry) {
-		if (l->ev != NULL)
-			event_del(l->ev);
-	}
-	proxy_timer(p->backoff, PROXY_BACKOFF_MS);
-}
-
-static void
-listener_set(struct proxy *p, const struct msg_listener *m, int fd)
-{
-	struct proxy_listener *l;
-
-	l = listener_find(p, m->address);
-	if (l == NULL) {
-		l = calloc(1, sizeof(*l));
-		if (l == NULL)
-			fatalx("out of memory for a listener");
-		l->proxy = p;
-		l->refs = 1;
-		l->fd = -1;
-		strlcpy(l->address, m->address, sizeof(l->address));
-		TAILQ_INSERT_TAIL(&p->listeners, l, entry);
-	}
-	strlcpy(l->name, m->name, sizeof(l->name));
-	strlcpy(l->profile, m->profile, sizeof(l->profile));
-	if (p->draining) {
-		close(fd);
-		return;
-	}
-	/* The same socket again, when a reload changed but name or profile. */
-	listener_stop(l);
-	l->fd = fd;
-	l->ev = event_new(p->base, fd, EV_READ | EV_PERSIST, listener_ready, l);
-	if (l->ev == NULL || fd_set_nonblock(fd) == -1)
-		fatalx("cannot serve listener %s", l->name);
-	if (!p->backing_off)
-		event_add(l->ev, NULL);
 }
 
 /* --- policy ----------------------------------------------------------- */
@@ -325,9 +164,9 @@ start_drain(struct proxy *p)
 		if (l->ev == NULL)
 			continue;
 		/* Those in the queue get an answer and no reset. */
-		while (listener_accept(l))
+		while (proxy_listener_accept(l))
 			;
-		listener_stop(l);
+		proxy_listener_stop(l);
 	}
 	TAILQ_FOREACH_SAFE(c, &p->clients, entry, next) {
 		if (c->state == CLIENT_HEAD && c->len == 0)
@@ -341,16 +180,8 @@ cut_all(struct proxy *p)
 {
 	struct client *c, *next;
 
-	TAILQ_FOREACH_SAFE(c, &p->clients, entry, next) {
-		/* What has an open record gets a close record. */
-		if (c->state == CLIENT_RECORD)
-			p->counters.opened++;
-		if (c->state == CLIENT_RECORD || c->state == CLIENT_HELLO ||
-		    c->state == CLIENT_RELAY)
-			tunnel_end(c, END_shutdown);
-		else
-			client_free(c);
-	}
+	TAILQ_FOREACH_SAFE(c, &p->clients, entry, next)
+		tunnel_cut(c, END_shutdown);
 	check_drained(p);
 }
 
@@ -359,7 +190,6 @@ cut_all(struct proxy *p)
 static void
 proxy_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
 {
-	struct proxy_listener *l;
 	struct proxy *p = arg;
 
 	switch (m->type) {
@@ -376,12 +206,13 @@ proxy_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
 		table_end(p, &m->u.table_end);
 		break;
 	case MSG_TYPE_listener:
-		listener_set(p, &m->u.listener, fd);
+		proxy_listener_set(p, &m->u.listener, fd);
 		break;
 	case MSG_TYPE_listener_close:
-		l = listener_find(p, m->u.listener_close.address);
-		if (l != NULL)
-			listener_close(l);
+		proxy_listener_unset(p, m->u.listener_close.address);
+		break;
+	case MSG_TYPE_run_socket:
+		proxy_run_socket(p, &m->u.run_socket, fd);
 		break;
 	case MSG_TYPE_go:
 		go(p);
@@ -430,6 +261,7 @@ proxy_dispatch_audit(struct peer *peer, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_recorded:
 	case MSG_TYPE_unrecorded:
 		audit_client_message(p->audit, m);
+		proxy_runs_settle(p);
 		check_drained(p);
 		break;
 	default:
@@ -455,6 +287,7 @@ send_stats(struct proxy *p, int64_t id)
 		{ "bytes up", n->up },
 		{ "bytes down", n->down },
 		{ "accept pauses", n->backoffs },
+		{ "canary hits", n->canary_hits },
 		{ "records waiting", audit_client_waiting(p->audit) },
 		{ "unrecordable", !audit_client_healthy(p->audit) },
 	};
@@ -489,6 +322,12 @@ proxy_dispatch_frontend(struct peer *peer, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_stats:
 		send_stats(p, m->id);
 		break;
+	case MSG_TYPE_run_end:
+		proxy_run_end(p, m->id, m->u.run_end.run);
+		break;
+	case MSG_TYPE_run_sums:
+		proxy_run_sums(p, m->id, m->u.run_sums.run);
+		break;
 	default:
 		fatalx(
 		    "unexpected %s from the frontend", msg_decl(m->type)->wire);
@@ -510,18 +349,26 @@ link_to(struct proxy *p, int fd, enum msg_side side, const char *name,
 	return peer;
 }
 
-/* Each tunnel takes two descriptors and, while bytes fly, a pipe's two. */
+/*
+ * Each tunnel takes two descriptors and, while bytes fly, a pipe's two. Those
+ * of runs are set aside: one that cannot be received ends the daemon.
+ */
 static size_t
 clients_limit(void)
 {
 	struct rlimit rl;
-	size_t n = PROXY_CLIENTS_MAX, fds;
+	size_t n, fds, runs;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
 		fatal("getrlimit");
 	fds = rl.rlim_cur < 1024 ? 1024 : (size_t)rl.rlim_cur;
-	fds -= PROXY_FD_RESERVE + PROXY_OVERLOAD_MAX;
-	return fds / 4 < n ? fds / 4 : n;
+	/* A socket of a run that cannot be received would end us. */
+	runs = EGRESS_RUNS_MAX * EGRESS_RUN_SOCKETS;
+	if (runs > fds / PROXY_FD_RUNS_SHARE)
+		runs = fds / PROXY_FD_RUNS_SHARE;
+	fds -= PROXY_FD_RESERVE + PROXY_OVERLOAD_MAX + runs;
+	n = fds / 4;
+	return n < PROXY_CLIENTS_MAX ? n : PROXY_CLIENTS_MAX;
 }
 
 static void
@@ -548,6 +395,7 @@ proxy_main(const struct proc_self *self)
 	TAILQ_INIT(&p.listeners);
 	TAILQ_INIT(&p.clients);
 	RB_INIT(&p.lookups);
+	RB_INIT(&p.runs);
 	snprintf(p.tag, sizeof(p.tag), "%08x-%u", arc4random(), self->instance);
 	st = proc_enter(self, PROXY_NOFILE, 0, SANDBOX_PROXY);
 	p.base = event_base_new();
@@ -556,7 +404,7 @@ proxy_main(const struct proc_self *self)
 	p.max_clients = clients_limit();
 	p.max_of_listener = p.max_clients / 2;
 	relay_pipes_init(PROXY_PIPES_MAX / EGRESS_WORKERS_MAX);
-	p.backoff = evtimer_new(p.base, backoff_over, &p);
+	p.backoff = evtimer_new(p.base, proxy_back_on, &p);
 	p.revoke = evtimer_new(p.base, revoke_some, &p);
 	if (p.backoff == NULL || p.revoke == NULL)
 		fatalx("out of memory");

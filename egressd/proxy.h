@@ -20,6 +20,7 @@
 #define PROXY_NOFILE 65536 /* descriptors asked for */
 #define PROXY_FD_RESERVE 64 /* never given to clients */
 #define PROXY_CLIENTS_MAX 16384 /* of one worker */
+#define PROXY_FD_RUNS_SHARE 8 /* at most an eighth is kept for runs */
 #define PROXY_OVERLOAD_MAX 256 /* above it, to be told so */
 #define PROXY_ACCEPTS 64 /* in one loop turn */
 #define PROXY_BACKOFF_MS 100 /* accept is out of descriptors */
@@ -38,6 +39,13 @@
 #define PROXY_TURNS 16 /* reads of one event */
 #define PROXY_PIPES_MAX 512 /* over all workers */
 #define PROXY_REVOKE_BATCH 1024 /* tunnels judged in one turn */
+#define PROXY_RUN_ENDS_MAX 8 /* askers for the end of one run */
+#define PROXY_RUN_DENIALS_MAX 256 /* different ones that a run keeps */
+#define PROXY_RUN_DENIALS_TOLD 32 /* most frequent ones, in run.sums */
+#define PROXY_DENIAL_KEY_MAX 511 /* bytes of "HOST:PORT CODE" */
+#define PROXY_CANARY_TURNS 16 /* connections, datagrams a loop turn */
+#define PROXY_CANARY_DATAGRAM 2048 /* what is longer comes back cut */
+#define PROXY_CANARY_WARN 64 /* the first hit is logged, and each of these */
 
 struct proxy;
 struct client;
@@ -49,7 +57,8 @@ struct relay;
 struct proxy_listener {
 	TAILQ_ENTRY(proxy_listener) entry;
 	struct proxy *proxy;
-	char name[EGRESS_NAME_MAX + 1];
+	struct proxy_run *run; /* NULL: a configured one */
+	char name[EGRESS_NAME_MAX + 1]; /* "" for a run's */
 	char address[64];
 	char profile[EGRESS_NAME_MAX + 1];
 	int fd;
@@ -63,10 +72,12 @@ struct proxy_counters {
 	uint64_t accepted, refused, failed, opened, closed, revoked;
 	uint64_t up, down; /* bytes of ended tunnels */
 	uint64_t backoffs;
+	uint64_t canary_hits;
 };
 
 TAILQ_HEAD(client_list, client);
 RB_HEAD(lookup_tree, client);
+RB_HEAD(run_tree, proxy_run);
 
 struct proxy {
 	struct event_base *base;
@@ -79,6 +90,8 @@ struct proxy {
 	TAILQ_HEAD(, proxy_listener) listeners;
 	struct client_list clients;
 	struct lookup_tree lookups; /* clients by request id */
+	struct run_tree runs; /* by their id */
+	size_t nruns, nending;
 	size_t nclients, max_clients;
 	size_t max_of_listener; /* half of them */
 	struct event *backoff;
@@ -92,11 +105,114 @@ struct proxy {
 
 /* proxy.c */
 void proxy_client_gone(struct proxy *p);
-/* Out of descriptors: stop accepting for PROXY_BACKOFF_MS. */
-void proxy_back_off(struct proxy *p);
-void proxy_listener_unref(struct proxy_listener *l);
 /* A one-shot timer. */
 void proxy_timer(struct event *ev, int ms);
+
+/* proxy_listener.c: sockets that clients come through */
+/* In p->listeners from here, without a socket. NULL when out of memory. */
+struct proxy_listener *
+proxy_listener_new(struct proxy *p, const char *address, const char *profile);
+/* Take fd, whatever comes of it. Returns 0, or -1 when out of memory. */
+int proxy_listener_serve(struct proxy_listener *l, int fd);
+/* The parent's words about configured ones. */
+void proxy_listener_set(struct proxy *p, const struct msg_listener *m, int fd);
+void proxy_listener_unset(struct proxy *p, const char *address);
+/* Accept a batch. True when there may be more. */
+bool proxy_listener_accept(struct proxy_listener *l);
+/* Its socket goes; its clients stay. */
+void proxy_listener_stop(struct proxy_listener *l);
+/* It goes, with its last client. */
+void proxy_listener_close(struct proxy_listener *l);
+void proxy_listener_unref(struct proxy_listener *l);
+/* Did accept(2) fail for want of descriptors or memory? */
+bool proxy_accept_exhausted(int error);
+/* Out of descriptors: stop accepting for PROXY_BACKOFF_MS. */
+void proxy_back_off(struct proxy *p);
+/* For the timer p->backoff: accept again. */
+void proxy_back_on(int fd, short what, void *arg);
+
+/* --- runs ------------------------------------------------------------- */
+
+/* proxy_run_denials.c: what a run was denied, and how often; pure */
+struct denial;
+RB_HEAD(denial_tree, denial);
+
+struct denials {
+	struct denial_tree tree;
+	size_t n; /* in it */
+	uint64_t others; /* denials that it had no room for */
+	uint64_t total;
+};
+
+struct denial_count {
+	const char *key; /* "HOST:PORT CODE", or "others" */
+	uint64_t count;
+};
+
+void denials_init(struct denials *d);
+/* host is printable ASCII, "" when unknown ("-" then stands for it). */
+void denials_add(
+    struct denials *d, const char *host, uint16_t port, const char *code);
+/*
+ * The most frequent ones, first the most frequent, "others" last if there are
+ * any. Returns how many; keys are good until the next call.
+ */
+size_t
+denials_top(struct denials *d, struct denial_count top[PROXY_RUN_DENIALS_TOLD]);
+void denials_free(struct denials *d);
+
+/* proxy_run.c: the life of a run in its worker */
+enum run_socket {
+	RUN_PROXY,
+	RUN_CANARY_TCP,
+	RUN_CANARY_UDP
+};
+
+struct proxy_run {
+	RB_ENTRY(proxy_run) entry;
+	struct proxy *proxy;
+	char id[RUNID_LEN + 1];
+	char address[64];
+	char profile[EGRESS_NAME_MAX + 1];
+	bool got[EGRESS_RUN_SOCKETS];
+	int fd[EGRESS_RUN_SOCKETS]; /* -1: not there, or the listener's */
+	struct proxy_listener *listener; /* NULL: not served */
+	struct event *canary[EGRESS_RUN_SOCKETS]; /* of RUN_CANARY_* */
+
+	/* Its sums so far, those of open tunnels among them. */
+	int64_t tunnels; /* open now */
+	int64_t allowed, denied, failed;
+	int64_t bytes[2]; /* by enum relay_side */
+	int64_t active_ms; /* of its last tunnel byte; -1 */
+	uint64_t canary_hits;
+	struct denials denials;
+
+	/* Ended: these wait until its close records are written. */
+	bool ending;
+	int64_t ends[PROXY_RUN_ENDS_MAX]; /* request ids */
+	size_t nends;
+	struct event *timer;
+};
+
+int run_cmp(struct proxy_run *a, struct proxy_run *b);
+RB_PROTOTYPE(run_tree, proxy_run, entry, run_cmp)
+
+/* For records and answers: NULL without a run. */
+const char *proxy_run_id(const struct proxy_run *run);
+/* A socket for a run, owned from here; the last of the three opens it. */
+void proxy_run_socket(struct proxy *p, const struct msg_run_socket *m, int fd);
+/* Cut all that is open of it; answered once its records are written. */
+void proxy_run_end(struct proxy *p, int64_t id, const char *name);
+void proxy_run_sums(struct proxy *p, int64_t id, const char *name);
+/* Records were acknowledged: are there runs that have waited for that? */
+void proxy_runs_settle(struct proxy *p);
+
+/* proxy_run_canary.c: who gets an answer has found a hole in the filter */
+/* Serve run->fd[RUN_CANARY_*]. Returns 0, or -1 when out of memory. */
+int run_canary_serve(struct proxy_run *run);
+void run_canary_stop(struct proxy_run *run);
+/* While descriptors are out. */
+void run_canary_pause(struct proxy_run *run, bool pause);
 
 /* --- a client --------------------------------------------------------- */
 
@@ -176,6 +292,8 @@ void client_dialled(
 /* proxy_refuse.c: every refusal, and the close behind an answer */
 /* Refuse: record first, then answer. detail may be NULL. */
 void client_refuse(struct client *c, enum egress_code code, const char *detail);
+/* Denied or failed, in the sums of the worker and of the client's run. */
+void client_count_refusal(struct client *c, enum egress_code code);
 /* Close the answered connection so that the client can still read. */
 void client_linger(struct client *c, const void *answer, size_t len);
 /* The same when the record is written, or cannot be. */
@@ -197,6 +315,11 @@ void record_unopened(struct client *c);
 void tunnel_start(struct client *c);
 /* End it: record, alert to the client where the end has one, free c. */
 void tunnel_end(struct client *c, enum egress_end end);
+/*
+ * End a client at once, whatever its state. With END_run_closed not even
+ * bytes that the kernel has taken go on.
+ */
+void tunnel_cut(struct client *c, enum egress_end end);
 /*
  * Is it still allowed by the policy in force, on a listener that is still
  * there? If not it is ended and false returned: c is gone.

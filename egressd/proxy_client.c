@@ -159,9 +159,12 @@ client_decide(
 	if (policy == NULL || c->listener->closed)
 		return v->code;
 	c->generation = policy_generation(policy);
-	*pr = policy_profile(policy, c->listener->profile);
-	policy_decide(*pr, &c->dest, v);
 	c->rule[0] = '\0';
+	*pr = policy_profile(policy, c->listener->profile);
+	/* A run can outlive its profile; configured listeners cannot. */
+	if (*pr == NULL)
+		return v->code;
+	policy_decide(*pr, &c->dest, v);
 	if (v->rule != NULL) {
 		strlcpy(c->rule, v->rule->id, sizeof(c->rule));
 		c->sni_optional = v->rule->sni_optional;
@@ -326,18 +329,25 @@ client_judge(struct client *c)
 		client_resolve(c);
 }
 
+/* The tunnel may not be, since its open record is not. */
+static void
+client_unopened(struct client *c)
+{
+	client_count_refusal(c, CODE_unrecordable);
+	client_refuse_now(c, CODE_unrecordable, NULL);
+}
+
 static void
 client_opened(bool ok, void *arg)
 {
 	struct client *c = arg;
 
-	if (!ok) {
-		record_unopened(c);
-		client_refuse_now(c, CODE_unrecordable, NULL);
+	if (ok) {
+		tunnel_start(c);
 		return;
 	}
-	c->proxy->counters.opened++;
-	tunnel_start(c);
+	record_unopened(c);
+	client_unopened(c);
 }
 
 void
@@ -362,7 +372,7 @@ client_dialled(
 	c->opened_ms = clock_boot_ms();
 	client_set_state(c, CLIENT_RECORD);
 	if (record_open(c, client_opened) == -1)
-		client_refuse_now(c, CODE_unrecordable, NULL);
+		client_unopened(c);
 }
 
 /* --- events ----------------------------------------------------------- */

@@ -61,7 +61,8 @@ record_refusal(struct client *c, audit_done_fn *done)
 	memset(&m, 0, sizeof(m));
 	if (info->status < 500) {
 		m.type = MSG_TYPE_rec_deny;
-		m.u.rec_deny.listener = c->listener->name;
+		m.u.rec_deny.run = proxy_run_id(c->listener->run);
+		m.u.rec_deny.listener = or_null(c->listener->name);
 		m.u.rec_deny.host = host;
 		m.u.rec_deny.port = c->dest.port;
 		m.u.rec_deny.code = info->name;
@@ -71,7 +72,8 @@ record_refusal(struct client *c, audit_done_fn *done)
 		m.u.rec_deny.chain = chain(c, v);
 	} else {
 		m.type = MSG_TYPE_rec_tunnel_fail;
-		m.u.rec_tunnel_fail.listener = c->listener->name;
+		m.u.rec_tunnel_fail.run = proxy_run_id(c->listener->run);
+		m.u.rec_tunnel_fail.listener = or_null(c->listener->name);
 		m.u.rec_tunnel_fail.host = host;
 		m.u.rec_tunnel_fail.port = c->dest.port;
 		m.u.rec_tunnel_fail.code = info->name;
@@ -94,7 +96,8 @@ record_open(struct client *c, audit_done_fn *done)
 	    (unsigned long long)++c->proxy->next_id);
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_rec_tunnel_open;
-	m.u.rec_tunnel_open.listener = c->listener->name;
+	m.u.rec_tunnel_open.run = proxy_run_id(c->listener->run);
+	m.u.rec_tunnel_open.listener = or_null(c->listener->name);
 	m.u.rec_tunnel_open.id = c->id;
 	m.u.rec_tunnel_open.host = c->dest.name;
 	m.u.rec_tunnel_open.port = c->dest.port;
@@ -112,7 +115,8 @@ close_message(const struct client *c, enum egress_end end, int64_t up,
 {
 	memset(m, 0, sizeof(*m));
 	m->type = MSG_TYPE_rec_tunnel_close;
-	m->u.rec_tunnel_close.listener = c->listener->name;
+	m->u.rec_tunnel_close.run = proxy_run_id(c->listener->run);
+	m->u.rec_tunnel_close.listener = or_null(c->listener->name);
 	m->u.rec_tunnel_close.id = c->id;
 	m->u.rec_tunnel_close.host = c->dest.name;
 	m->u.rec_tunnel_close.port = c->dest.port;

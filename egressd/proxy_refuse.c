@@ -34,6 +34,7 @@ client_refuse_now(struct client *c, enum egress_code code, const char *detail)
 		memset(&a, 0, sizeof(a));
 		a.code = code;
 		a.reason = detail;
+		a.run = proxy_run_id(c->listener->run);
 		a.host = c->dest.name[0] != '\0' ? c->dest.name
 		    : c->target[0] != '\0'       ? c->target
 		                                 : NULL;
@@ -75,16 +76,34 @@ refusal_reason(struct client *c, const char *detail)
 }
 
 void
-client_refuse(struct client *c, enum egress_code code, const char *detail)
+client_count_refusal(struct client *c, enum egress_code code)
 {
-	if (egress_code_info(code)->status < 500)
+	const struct egress_code_info *info = egress_code_info(code);
+	struct proxy_run *run = c->listener->run;
+
+	if (info->status < 500)
 		c->proxy->counters.refused++;
 	else
 		c->proxy->counters.failed++;
+	if (run == NULL)
+		return;
+	if (info->status < 500) {
+		run->denied++;
+		denials_add(&run->denials,
+		    c->dest.name[0] != '\0' ? c->dest.name : c->target,
+		    c->dest.port, info->name);
+	} else
+		run->failed++;
+}
+
+void
+client_refuse(struct client *c, enum egress_code code, const char *detail)
+{
 	c->code = code;
 	if (c->dest.name[0] == '\0' && c->head.target != NULL)
 		log_escape(c->target, sizeof(c->target), c->head.target,
 		    c->head.target_len);
+	client_count_refusal(c, code);
 	refusal_reason(c, detail);
 	client_set_state(c, CLIENT_REFUSE);
 	if (code == CODE_unrecordable)

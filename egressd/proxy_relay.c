@@ -41,6 +41,7 @@ struct half {
 
 struct relay {
 	struct client *client;
+	struct proxy_run *run; /* NULL: of no run */
 	struct half half[2];
 	bool reset; /* one side is gone: flush, end */
 	int64_t active_ms;
@@ -84,6 +85,7 @@ relay_new(struct client *c)
 	if (r == NULL)
 		return NULL;
 	r->client = c;
+	r->run = c->listener->run;
 	r->active_ms = clock_boot_ms();
 	if (half_init(&r->half[RELAY_UP], r, RELAY_UP, c->fd, c->upstream,
 	        c->budget_up) == -1 ||
@@ -197,8 +199,14 @@ half_sink_gone(struct half *h)
 static void
 half_wrote(struct half *h, ssize_t n)
 {
+	struct proxy_run *run = h->relay->run;
+
 	h->bytes += n;
 	h->relay->active_ms = clock_boot_ms();
+	if (run != NULL && n > 0) {
+		run->bytes[h->side] += n;
+		run->active_ms = h->relay->active_ms;
+	}
 }
 
 static enum step

@@ -19,11 +19,25 @@
 
 static const char established[] = "HTTP/1.1 200 Connection established\r\n\r\n";
 
+/* Its open record is written, or may yet be. */
+static void
+count_open(struct client *c)
+{
+	struct proxy_run *run = c->listener->run;
+
+	c->proxy->counters.opened++;
+	if (run != NULL) {
+		run->allowed++;
+		run->tunnels++;
+	}
+}
+
 void
 tunnel_start(struct client *c)
 {
 	ssize_t n;
 
+	count_open(c);
 	client_set_state(c, CLIENT_HELLO);
 	/* A reload while the record was written: it may not be allowed now. */
 	if (!tunnel_judge(c))
@@ -65,6 +79,8 @@ tunnel_end(struct client *c, enum egress_end end)
 	    egress_end_name(end));
 	record_close(c, end, up, down);
 	p->counters.closed++;
+	if (c->listener->run != NULL)
+		c->listener->run->tunnels--;
 	p->counters.up += (uint64_t)up;
 	p->counters.down += (uint64_t)down;
 	if (end == END_revoked)
@@ -80,6 +96,35 @@ tunnel_end(struct client *c, enum egress_end end)
 	close(c->upstream);
 	c->upstream = -1;
 	client_linger(c, alert, sizeof(alert));
+}
+
+/* Whatever the kernel still holds for the other side is thrown away. */
+static void
+reset_on_close(int fd)
+{
+	const struct linger none = { .l_onoff = 1, .l_linger = 0 };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none)) == -1)
+		log_warn("SO_LINGER");
+}
+
+void
+tunnel_cut(struct client *c, enum egress_end end)
+{
+	if (c->state != CLIENT_RECORD && c->state != CLIENT_HELLO &&
+	    c->state != CLIENT_RELAY) {
+		client_free(c);
+		return;
+	}
+	/* What has an open record, or may get one, gets a close record. */
+	if (c->state == CLIENT_RECORD)
+		count_open(c);
+	/* Else a full send buffer would go on moving without us. */
+	if (end == END_run_closed) {
+		reset_on_close(c->fd);
+		reset_on_close(c->upstream);
+	}
+	tunnel_end(c, end);
 }
 
 /*

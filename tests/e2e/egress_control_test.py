@@ -165,7 +165,8 @@ def stopped_worker(w):
     try:
         warnings = status(w.socket)["warnings"]
         check("a worker that does not answer is told", any(
-            "1 of 2 workers" in line for line in warnings), warnings)
+            "1 processes did not answer" in line for line in warnings),
+            warnings)
     finally:
         os.kill(worker, signal.SIGCONT)
 

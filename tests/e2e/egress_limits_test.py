@@ -186,7 +186,7 @@ def limit_of_clients(w, conf):
                                             b"HTTP/1.1 429 egress-limit"))
         except BlockingIOError:
             pass
-    check("too many clients: they are told", told >= 10, told)
+    check("too many clients: they are told", told >= 8, told)
     share = busy(pids)
     if SANITIZER:
         report("skip", "too many clients: no spinning",

@@ -62,11 +62,15 @@ def test_config(w):
     verdict(w, "comments", "/* a */ " + json.dumps(good) + "\n// b\n", 0)
     verdict(w, "an unknown key", dict(good, surprise=1), 1,
             r":\d+: surprise: .+; .+")
-    for key, value in (("nft_table", "bulkhead"), ("interface_prefix", "bh-"),
-                       ("run_networks", ["10.201.0.0/16"]),
-                       ("proxy_port", 3128), ("nft", True)):
-        verdict(w, "%s of a later version" % key, dict(good, **{key: value}),
-                1, r":\d+: %s: .*not in this version.*" % key)
+    verdict(w, "the keys of runs", dict(
+        good, nft_table="bulkhead", interface_prefix="bh-", nft=True,
+        run_networks=["10.201.0.0/16"], proxy_port=3128), 0)
+    verdict(w, "bad keys of runs", dict(
+        good, nft_table="filter", interface_prefix="eth", nft=1,
+        run_networks=["203.0.113.0/24"], proxy_port=65535), 1,
+        r":\d+: nft_table: .+; .+", r":\d+: interface_prefix: .+; .+",
+        r":\d+: nft: .+; .+", r":\d+: run_networks\[0\]: .+; .+",
+        r":\d+: proxy_port: .+; .+")
     verdict(w, "http of a later version", dict(good, profiles={"dev": {
         "allow": [{"host": "good.test", "http": True}]}}), 1,
         r":\d+: profiles\.dev\.allow\[0\]\.http: .*not in this version.*")

@@ -483,13 +483,13 @@ def leaving(w):
 
 
 def share(w, conf):
-    """G1: with 1,024 descriptors a worker has 176 clients, 88 of them of one
+    """G1: with 1,024 descriptors a worker has 144 clients, 72 of them of one
     listener; those that stay silent count too."""
     w.stop_keeper()
     w.start(dict(conf, workers=1, listeners=conf["listeners"] + [
         {"name": "extra", "address": "127.0.0.1:3130", "profile": "dev"}]),
         nofile=1024)
-    silent = [connect() for _ in range(88)]
+    silent = [connect() for _ in range(72)]
     time.sleep(0.3)
     mark = len(w.records())
     equal("G1 one more", code_of(ask(connect_request("any.test:7"))),
@@ -509,7 +509,7 @@ def share(w, conf):
     check("G1 served again when they are gone", wait_for(again, 15))
     # F12: all that wait in the queue get an answer.
     os.kill(w.children()["proxy"][0], signal.SIGSTOP)
-    waiting = [connect() for _ in range(80)]
+    waiting = [connect() for _ in range(64)]
     os.kill(w.pid(), signal.SIGTERM)
     time.sleep(0.3)
     os.kill(w.children()["proxy"][0], signal.SIGCONT)

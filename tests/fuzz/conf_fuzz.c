@@ -104,7 +104,14 @@ check_config(const struct egress_config *cfg)
 
 	assert(cfg->socket[0] == '/' && cfg->audit[0] == '/');
 	assert(cfg->workers >= 1 && cfg->workers <= EGRESS_WORKERS_MAX);
-	assert(!cfg->nft);
+	assert(strlen(cfg->nft_table) <= EGRESS_TABLE_MAX);
+	assert(strlen(cfg->prefix) >= 2 &&
+	    strlen(cfg->prefix) <= EGRESS_PREFIX_MAX);
+	assert(cfg->proxy_port >= 1 && cfg->proxy_port < UINT16_MAX);
+	assert(cfg->nnetworks <= EGRESS_NETWORKS_MAX);
+	for (i = 0; i < cfg->nnetworks; i++)
+		assert(cfg->networks[i].addr.family == AF_INET &&
+		    cfg->networks[i].bits <= 29);
 	assert(cfg->nservers >= 1 && cfg->nservers <= EGRESS_SERVERS_MAX);
 	for (i = 0; i < cfg->npeers; i++)
 		assert(cfg->peers[i].id == 0 && cfg->peers[i].nmay > 0);

@@ -8,6 +8,16 @@
 #define NOTHING "warning: f:1: profiles: there is none: everything is denied\n"
 #define P "\"profiles\": {\"p\": {\"allow\": [{\"host\": \"a.example\"}]}}"
 
+#define TABLE_ALLOWED                                                        \
+	"1 to 32 letters, digits, \"_\", \"-\", a letter first, and no name" \
+	" that others use\n"
+#define PREFIX_ALLOWED                                                     \
+	"one or two of a-z and 0-9, then \"-\", and not \"br-\", which is" \
+	" Docker's\n"
+#define NETWORK_ALLOWED                                                \
+	"an IPv4 network as ADDRESS/BITS, at most 29 bits, of private" \
+	" addresses\n"
+
 static const struct {
 	const char *name;
 	const char *text;
@@ -23,7 +33,7 @@ static const struct {
 	    " everything\n" },
 	{ "F4 unknown key", "{\"profile\": {}}",
 	    "f:1: profile: unknown key; allowed: socket, peers, resolvers,"
-	    " hosts_file, workers, audit, users, nft, listeners, profiles\n" },
+	    " hosts_file, workers, audit, users, nft, nft_table, interface_prefix, run_networks, proxy_port, listeners, profiles\n" },
 	{ "F4 unknown key of a profile",
 	    "{\"profiles\": {\"p\": {\"alow\": []}}}",
 	    "f:1: profiles.p.alow: unknown key; allowed: allow, deny\n" },
@@ -35,7 +45,7 @@ static const struct {
 	    "f:3: peers: is an object; allowed: a list of peers\n"
 	    "f:4: resolvers: is a string; allowed: a list of name servers\n"
 	    "f:5: users: is a list; allowed: an object\n"
-	    "f:6: nft: is an integer; allowed: false\n" },
+	    "f:6: nft: is an integer; allowed: true or false\n" },
 	{ "F4 wrong types within",
 	    "{\"profiles\": {\"p\": [],\n\"q\": {\"allow\": {},\n"
 	    "\"deny\": 1},\n\"r\": {\"allow\": [\"a.example\"]}}}",
@@ -43,16 +53,69 @@ static const struct {
 	    "f:2: profiles.q.allow: is an object; allowed: a list of rules\n"
 	    "f:3: profiles.q.deny: is an integer; allowed: a list of rules\n"
 	    "f:4: profiles.r.allow[0]: is a string; allowed: an object\n" },
-	{ "of a later version",
-	    "{\"nft\": true,\n\"nft_table\": \"x\",\n"
-	    "\"interface_prefix\": \"bh-\",\n\"run_networks\": [],\n"
-	    "\"proxy_port\": 3128}",
-	    "f:1: nft: true is not in this version; allowed: false\n"
-	    "f:2: nft_table: not in this version; leave it out\n"
-	    "f:3: interface_prefix: not in this version; leave it out\n"
-	    "f:4: run_networks: not in this version; leave it out\n"
-	    "f:5: proxy_port: not in this version; leave it out\n" },
-	{ "nft false is in it", "{\"nft\": false, " P "}", "" },
+	{ "of runs: wrong types",
+	    "{\"nft_table\": 1,\n\"interface_prefix\": [],\n"
+	    "\"run_networks\": \"10.0.0.0/8\",\n\"proxy_port\": \"3128\"}",
+	    "f:1: nft_table: is an integer; allowed: " TABLE_ALLOWED
+	    "f:2: interface_prefix: is a list; allowed: " PREFIX_ALLOWED
+	    "f:3: run_networks: is a string; allowed: a list of IPv4"
+	    " networks\n"
+	    "f:4: proxy_port: is a string; allowed: an integer, 1 to"
+	    " 65534\n" },
+	{ "tables of others", "{\"nft_table\": \"filter\"}",
+	    "f:1: nft_table: \"filter\" cannot be ours; allowed: " TABLE_ALLOWED },
+	{ "tables that are none", "{\"nft_table\": \"9a\"}",
+	    "f:1: nft_table: \"9a\" cannot be ours; allowed: " TABLE_ALLOWED },
+	{ "a table with a blank", "{\"nft_table\": \"a b\"}",
+	    "f:1: nft_table: \"a b\" cannot be ours; allowed: " TABLE_ALLOWED },
+	{ "a table's name at its limit",
+	    "{\"nft_table\": \"a23456789_123456789-123456789012\", " P "}",
+	    "" },
+	{ "a table's name above it",
+	    "{\"nft_table\": \"a23456789_123456789-1234567890123\"}",
+	    "f:1: nft_table: \"a23456789_123456789-1234567890123\" cannot be"
+	    " ours; allowed: " TABLE_ALLOWED },
+	{ "a prefix of nothing", "{\"interface_prefix\": \"\"}",
+	    "f:1: interface_prefix: \"\" is no prefix; allowed: " PREFIX_ALLOWED },
+	{ "a prefix of eth0", "{\"interface_prefix\": \"eth\"}",
+	    "f:1: interface_prefix: \"eth\" is no prefix; allowed: " PREFIX_ALLOWED },
+	{ "a prefix of everything", "{\"interface_prefix\": \"-\"}",
+	    "f:1: interface_prefix: \"-\" is no prefix; allowed: " PREFIX_ALLOWED },
+	{ "a prefix too long for 15 bytes", "{\"interface_prefix\": \"bhx-\"}",
+	    "f:1: interface_prefix: \"bhx-\" is no prefix; allowed: " PREFIX_ALLOWED },
+	{ "the prefix of Docker's bridges", "{\"interface_prefix\": \"br-\"}",
+	    "f:1: interface_prefix: \"br-\" is no prefix; allowed: " PREFIX_ALLOWED },
+	{ "prefixes", "{\"interface_prefix\": \"t7-\", " P "}", "" },
+	{ "networks",
+	    "{\"run_networks\": [\"10.201.0.0/16\", \"192.168.7.8/29\"], " P
+	    "}",
+	    "" },
+	{ "no networks", "{\"run_networks\": [], " P "}", "" },
+	{ "networks that are none",
+	    "{\"run_networks\": [\"10.0.0.1/8\",\n\"fd00::/64\",\n"
+	    "\"10.1.2.0/30\",\n\"203.0.113.0/24\",\n\"127.0.0.0/8\",\n1,\n"
+	    "\"192.168.0.0/13\"]}",
+	    "f:1: run_networks[0]: \"10.0.0.1/8\" is no network of runs;"
+	    " allowed: " NETWORK_ALLOWED
+	    "f:2: run_networks[1]: \"fd00::/64\" is no network of runs;"
+	    " allowed: " NETWORK_ALLOWED
+	    "f:3: run_networks[2]: \"10.1.2.0/30\" is no network of runs;"
+	    " allowed: " NETWORK_ALLOWED
+	    "f:4: run_networks[3]: \"203.0.113.0/24\" is no network of runs;"
+	    " allowed: " NETWORK_ALLOWED
+	    "f:5: run_networks[4]: \"127.0.0.0/8\" is no network of runs;"
+	    " allowed: " NETWORK_ALLOWED
+	    "f:6: run_networks[5]: is an integer; allowed: " NETWORK_ALLOWED
+	    "f:7: run_networks[6]: \"192.168.0.0/13\" is no network of runs;"
+	    " allowed: " NETWORK_ALLOWED },
+	{ "networks that overlap",
+	    "{\"run_networks\": [\"10.1.0.0/16\", \"10.0.0.0/8\"]}",
+	    "f:1: run_networks[1]: \"10.0.0.0/8\" overlaps run_networks[0];"
+	    " allowed: each address once\n" },
+	{ "the last port has no canary", "{\"proxy_port\": 65535}",
+	    "f:1: proxy_port: 65535 is out of bounds; allowed: an integer, 1"
+	    " to 65534\n" },
+	{ "nft", "{\"nft\": false, " P "}", "" },
 	{ "workers below", "{\"workers\": 0}",
 	    "f:1: workers: 0 is out of bounds; allowed: an integer, 1 to"
 	    " 16\n" },
@@ -208,7 +271,11 @@ START_TEST(test_defaults)
 	ck_assert_str_eq(cfg->audit, "/var/log/bulkhead/egressd.jsonl");
 	ck_assert_ptr_null(cfg->hosts_file);
 	ck_assert_int_eq(cfg->workers, 2);
-	ck_assert(!cfg->nft);
+	ck_assert(cfg->nft);
+	ck_assert_str_eq(cfg->nft_table, "bulkhead");
+	ck_assert_str_eq(cfg->prefix, "bh-");
+	ck_assert_int_eq(cfg->proxy_port, 3128);
+	ck_assert_uint_eq(cfg->nnetworks, 1);
 	ck_assert_str_eq(cfg->user_parent, "bulkhead-egress");
 	ck_assert_str_eq(cfg->user_frontend, "bulkhead-egress");
 	ck_assert_str_eq(cfg->user_proxy, "bulkhead-proxy");

@@ -13,6 +13,8 @@
 
 static struct proxy proxy;
 static struct client client;
+static struct proxy_listener listener;
+static struct proxy_run run;
 static enum egress_end ended;
 static int64_t up, down;
 static int inside, outside; /* the far ends */
@@ -26,6 +28,10 @@ tunnel_end(struct client *c, enum egress_end end)
 	ended = end;
 	up = relay_bytes(c->relay, RELAY_UP);
 	down = relay_bytes(c->relay, RELAY_DOWN);
+	/* The sums of a run hold those of its tunnels at any time. */
+	ck_assert_int_eq(run.bytes[RELAY_UP], up);
+	ck_assert_int_eq(run.bytes[RELAY_DOWN], down);
+	ck_assert(up + down == 0 || run.active_ms >= 0);
 	relay_free(&c->relay);
 }
 
@@ -76,6 +82,10 @@ setup(void)
 	proxy.base = event_base_new();
 	ck_assert_ptr_nonnull(proxy.base);
 	relay_pipes_init(4);
+	memset(&run, 0, sizeof(run));
+	run.active_ms = -1;
+	listener.run = &run;
+	client.listener = &listener;
 	client.proxy = &proxy;
 	client.state = CLIENT_RELAY;
 	pair(&client.fd, &inside);
