@@ -36,6 +36,8 @@ ORIGIN = "10.99.0.2"
 DNS = "10.99.0.53"
 SANITIZER = "san" in os.path.basename(os.path.abspath(BUILD))
 CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 results = {"ok": 0, "not ok": 0, "skip": 0}
 
@@ -67,6 +69,11 @@ def wait_for(what, timeout=10.0):
 
 def run(*argv, **kw):
     return subprocess.run(argv, check=True, **kw)
+
+
+def die_with_test(signum=signal.SIGKILL):
+    """In a new process: get this signal when the test is no more."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signum)
 
 
 class Net:
@@ -113,13 +120,12 @@ class Net:
     def enter_host(self):
         """This process's own sockets are made in host from here on."""
         with open("/run/netns/" + self.host) as f:
-            libc = ctypes.CDLL(None, use_errno=True)
-            if libc.setns(f.fileno(), CLONE_NEWNET) == -1:
+            if LIBC.setns(f.fileno(), CLONE_NEWNET) == -1:
                 raise OSError(ctypes.get_errno(), "setns")
 
     def popen(self, ns, *argv, **kw):
         return subprocess.Popen(["ip", "netns", "exec", ns] + list(argv),
-                                **kw)
+                                preexec_fn=die_with_test, **kw)
 
 
 def make_users():
@@ -262,14 +268,17 @@ class World:
         """Start egressd under tests/helper/keep; wait until it serves.
         before: a command and its arguments that run it; nofile: descriptors
         that it may have."""
+        def prepare():
+            die_with_test(signal.SIGTERM)
+            if nofile:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
         self.write_config(conf)
         self.records_before = len(self.records())
         log = open(self.log, "ab")
         self.keeper = subprocess.Popen(
             [os.path.join(HELPER, "keep"), self.pidfile, *before, EGRESSD,
              "-d", "-v", "-f", self.conf_path], stdout=log, stderr=log,
-            env=env, preexec_fn=nofile and (lambda: resource.setrlimit(
-                resource.RLIMIT_NOFILE, (nofile, nofile))))
+            env=env, preexec_fn=prepare)
         log.close()
         if wait and not wait_for(self.serving, 20):
             raise RuntimeError("egressd does not serve")
