@@ -488,7 +488,7 @@ start(struct parent *p)
 {
 	const struct egress_config *c = p->config;
 	static const char *read_paths[6];
-	struct sandbox_paths paths = { read_paths };
+	struct sandbox_paths paths = { .read = read_paths };
 	char why[256];
 	uid_t uid = geteuid();
 	gid_t gid = getegid(), audit_gid = gid;

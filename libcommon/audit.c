@@ -427,10 +427,10 @@ sender_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
 	peer_free(&s->peer);
 }
 
-static const struct peer_ops parent_ops = { audit_dispatch_parent,
-	parent_gone };
-static const struct peer_ops sender_ops = { audit_dispatch_sender,
-	sender_gone };
+static const struct peer_ops parent_ops = { .message = audit_dispatch_parent,
+	.gone = parent_gone };
+static const struct peer_ops sender_ops = { .message = audit_dispatch_sender,
+	.gone = sender_gone };
 
 static void
 add_sender(struct audit *a, int fd, enum msg_side side)

@@ -32,6 +32,14 @@ clock_format(int64_t sec, long nsec, char buf[CLOCK_RFC3339_LEN])
 }
 
 void
+clock_rfc3339_of(int64_t wall_ms, char buf[CLOCK_RFC3339_LEN])
+{
+	if (wall_ms < 0)
+		wall_ms = 0;
+	clock_format(wall_ms / 1000, (long)(wall_ms % 1000 * 1000000), buf);
+}
+
+void
 clock_rfc3339(char buf[CLOCK_RFC3339_LEN])
 {
 	struct timespec ts = { 0, 0 };

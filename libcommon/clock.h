@@ -15,6 +15,8 @@
 int64_t clock_boot_ms(void);
 /* RFC 3339 UTC with milliseconds. */
 void clock_rfc3339(char buf[CLOCK_RFC3339_LEN]);
+/* The same of a time in milliseconds since 1970. */
+void clock_rfc3339_of(int64_t wall_ms, char buf[CLOCK_RFC3339_LEN]);
 /* Identifies this boot of the machine; "unknown" when the system has none. */
 void clock_boot_id(char buf[CLOCK_BOOT_ID_LEN]);
 

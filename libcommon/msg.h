@@ -21,8 +21,17 @@ enum msg_side {
 	SIDE_PROXY = 1 << 4,
 	SIDE_RESOLVER = 1 << 5,
 	SIDE_FW = 1 << 6,
-	SIDE_CHILD =
-	    SIDE_FRONTEND | SIDE_AUDIT | SIDE_PROXY | SIDE_RESOLVER | SIDE_FW
+	SIDE_QUEUE = 1 << 7,
+	SIDE_RUNS = 1 << 8,
+	SIDE_ENGINE = 1 << 9,
+	SIDE_AGENT = 1 << 10, /* PID 1 of a run's container */
+	SIDE_CHILD = SIDE_FRONTEND | SIDE_AUDIT | SIDE_PROXY | SIDE_RESOLVER |
+	    SIDE_FW | SIDE_QUEUE | SIDE_RUNS | SIDE_ENGINE,
+	/* Those that send records. */
+	SIDE_SENDER = SIDE_PARENT | SIDE_PROXY | SIDE_FRONTEND | SIDE_QUEUE,
+	/* Those that move bytes in streams. */
+	SIDE_STREAM = SIDE_CLIENT | SIDE_FRONTEND | SIDE_QUEUE | SIDE_RUNS |
+	    SIDE_AGENT | SIDE_PARENT
 };
 
 enum msg_kind {

@@ -20,6 +20,10 @@ static const struct word side_words[] = {
 	{ SIDE_PROXY, "proxy" },
 	{ SIDE_RESOLVER, "resolver" },
 	{ SIDE_FW, "fw" },
+	{ SIDE_QUEUE, "queue" },
+	{ SIDE_RUNS, "runs" },
+	{ SIDE_ENGINE, "engine" },
+	{ SIDE_AGENT, "agent" },
 	{ 0, NULL },
 };
 

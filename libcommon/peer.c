@@ -81,16 +81,6 @@ peer_arm(struct peer *p)
 	p->armed_ms = d.at;
 }
 
-size_t
-peer_frame_max(const struct peer *p)
-{
-	if (p->kind == PEER_CLIENT)
-		return FRAME_CTL_MAX;
-	if (p->me == SIDE_FW || p->other == SIDE_FW)
-		return FRAME_CTL_SMALL_MAX;
-	return FRAME_CTL_BIG_MAX;
-}
-
 void
 peer_end(struct peer *p, enum peer_end end, const char *fmt, ...)
 {
@@ -155,6 +145,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	struct peer *p = arg;
 
 	p->busy = true;
+	peer_stream_offer(p);
 	peer_write(p);
 	leave(p);
 }
@@ -207,6 +198,7 @@ peer_new(struct event_base *base, int fd, enum peer_kind kind, enum msg_side me,
 	p->arg = arg;
 	p->since_ms = clock_boot_ms();
 	TAILQ_INIT(&p->out);
+	peer_streams_init(p);
 	if (fd_no_sigpipe(fd) == -1 || peer_in_init(p) == -1 ||
 	    make_events(p) == -1 ||
 	    (kind == PEER_CLIENT && peer_hello(p) == -1)) {
@@ -242,6 +234,7 @@ peer_free(struct peer **pp)
 	p->fd = -1;
 	peer_in_free(p);
 	peer_out_drop(p);
+	peer_streams_free(p);
 	p->freed = true;
 	if (!p->busy)
 		free(p);
@@ -250,7 +243,7 @@ peer_free(struct peer **pp)
 size_t
 peer_pending(const struct peer *p)
 {
-	return p->out_bytes;
+	return p->out_bytes + p->out_data + p->queued;
 }
 
 const char *

@@ -10,6 +10,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <event2/event.h>
@@ -22,6 +23,9 @@
 #define PEER_FRAME_MS 10000 /* and ends a frame that it began */
 #define PEER_STALL_MS 30000 /* and reads what it was sent */
 #define PEER_INFLIGHT_MAX 8 /* requests a client may have open */
+#define PEER_WINDOW (256 * 1024) /* bytes of a stream on their way */
+#define PEER_CLIENT_STREAMS_MAX 32 /* open on a link, each direction */
+#define PEER_SIBLING_STREAMS_MAX 512
 #define PEER_PROTOCOL_MAJOR 1
 
 enum peer_kind {
@@ -54,6 +58,28 @@ struct peer_ops {
 	 */
 	void (*gone)(
 	    struct peer *p, enum peer_end end, const char *why, void *arg);
+
+	/*
+	 * Streams; all NULL on a link that has none, where a message of
+	 * streams is bad bytes. Called from the loop, never from inside a call
+	 * to a function below; the callee may peer_free(p).
+	 */
+
+	/* The next bytes of a stream that comes in. */
+	void (*data)(struct peer *p, uint32_t stream, const uint8_t *buf,
+	    size_t len, void *arg);
+	/*
+	 * An incoming stream is whole (ok: count and hash were right), or was
+	 * aborted by its sender; an outgoing one was aborted by its receiver.
+	 * The id is free again; why is the other side's text. What is aborted
+	 * may be a stream that was announced, but not expected or begun here
+	 * yet, or one that the owner does not know at all: then this is to be
+	 * ignored.
+	 */
+	void (*stream_end)(struct peer *p, uint32_t stream, bool ok,
+	    const char *why, void *arg);
+	/* Credit has come: see peer_stream_room. */
+	void (*stream_ready)(struct peer *p, uint32_t stream, void *arg);
 };
 
 /*
@@ -86,10 +112,70 @@ int peer_send_error(
     struct peer *p, int64_t id, const char *code, const char *reason);
 
 void peer_flush(struct peer *p); /* try to write at once */
-size_t peer_pending(const struct peer *p); /* bytes unwritten */
+size_t peer_pending(const struct peer *p); /* bytes unwritten, of all */
 const char *peer_name(const struct peer *p);
 int peer_fd(const struct peer *p);
 /* The next request id for this link: 1, 2, ... */
 int64_t peer_next_id(struct peer *p);
+/*
+ * On a PEER_CLIENT link PEER_INFLIGHT_MAX requests of ours may be open: false
+ * when the next would be refused by peer_send. One that its owner has given up
+ * counts until its answer comes.
+ */
+bool peer_can_ask(const struct peer *p);
+
+/* --- streams ------------------------------------------------------------
+ *
+ * A message announces a stream (PROTOCOL.md). Ids are 1..2^31-1; a direction
+ * of a link has an id once at a time. An owner that uses one id in both
+ * directions cannot tell in stream_end which of the two was aborted.
+ *
+ * Nothing here calls back. When the link ends its streams vanish in silence.
+ */
+
+/*
+ * Load what streams need from the system's library; to be called before a
+ * sandbox closes, and enough once in a process. 0 or -1.
+ */
+int peer_stream_prepare(void);
+
+/*
+ * Receive a stream that was announced, of at most max bytes; more is bad
+ * bytes. Returns -1 when the id is in use, too many are open, memory is short
+ * or the link is ending.
+ */
+int peer_stream_expect(struct peer *p, uint32_t stream, int64_t max);
+/* So many of the bytes that data brought are dealt with: gives credit. */
+void peer_stream_consumed(struct peer *p, uint32_t stream, size_t n);
+/*
+ * A stream that was announced is not wanted, or no more of it is: its sender
+ * is told, what is on its way is dropped, and nothing is called for it. -1 as
+ * for expect; then its sender goes on waiting.
+ */
+int peer_stream_refuse(struct peer *p, uint32_t stream, const char *reason);
+
+/* Make an outgoing stream; before it is announced. -1 as for expect. */
+int peer_stream_begin(struct peer *p, uint32_t stream);
+/* How many bytes peer_stream_write takes now. */
+size_t peer_stream_room(struct peer *p, uint32_t stream);
+/*
+ * Queue bytes, which are copied. -1 when it is more than there is room for,
+ * or the stream is not open (any more); nothing was queued then.
+ */
+int
+peer_stream_write(struct peer *p, uint32_t stream, const void *buf, size_t len);
+/*
+ * No byte follows those that were written. stream_end may yet come, when the
+ * receiver aborts. Until the end has left, peer_stream_begin refuses the id: an
+ * owner does best to count ids up. 0 or -1.
+ */
+int peer_stream_finish(struct peer *p, uint32_t stream);
+
+/*
+ * End a stream unfinished, an outgoing one of that id or else an incoming one;
+ * nothing is called for it. One that is not open is left alone. A reason is
+ * cut to 128 bytes.
+ */
+void peer_stream_abort(struct peer *p, uint32_t stream, const char *reason);
 
 #endif

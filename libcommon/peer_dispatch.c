@@ -82,6 +82,65 @@ admit(struct peer *p, int64_t id)
 	return true;
 }
 
+/* --- requests of ours that wait for theirs --------------------------- */
+
+static struct peer_asked *
+asked(struct peer *p, int64_t id)
+{
+	size_t i;
+
+	for (i = 0; i < p->nasked; i++)
+		if (p->asked[i].id == id)
+			return &p->asked[i];
+	return NULL;
+}
+
+bool
+peer_can_ask(const struct peer *p)
+{
+	return p->kind == PEER_SIBLING || p->nasked < PEER_INFLIGHT_MAX;
+}
+
+const char *
+peer_may_ask(const struct peer *p, const struct msg *m)
+{
+	size_t i;
+
+	if (p->nasked == PEER_INFLIGHT_MAX)
+		return "more requests than may be open";
+	for (i = 0; i < p->nasked; i++)
+		if (p->asked[i].id == m->id)
+			return "a request of this id is open";
+	return NULL;
+}
+
+void
+peer_asked(struct peer *p, const struct msg *m)
+{
+	p->asked[p->nasked].id = m->id;
+	p->asked[p->nasked++].answer = msg_decl(m->type)->answer;
+}
+
+/*
+ * Whoever is at the other end of a client link answers what we asked, once. A
+ * request that its owner gave up stays open here, so that a late answer is
+ * that, and no answer to something else.
+ */
+static bool
+settle(struct peer *p, const struct msg *m)
+{
+	struct peer_asked *a = asked(p, m->id);
+
+	if (a == NULL || (m->type != MSG_TYPE_error && m->type != a->answer)) {
+		peer_bad(p,
+		    a == NULL ? "an answer to no open request"
+		              : "an answer of the wrong kind");
+		return false;
+	}
+	*a = p->asked[--p->nasked];
+	return true;
+}
+
 /* --- bad bytes -------------------------------------------------------- */
 
 static int64_t
@@ -146,6 +205,16 @@ refused(struct peer *p, const struct frame *f, const char *why)
 
 /* --- good ones -------------------------------------------------------- */
 
+/* What streams say among themselves, which no owner sees. */
+static bool
+is_of_streams(const struct msg *m)
+{
+	return m->type == MSG_TYPE_stream_window ||
+	    m->type == MSG_TYPE_stream_end ||
+	    m->type == MSG_TYPE_stream_abort ||
+	    m->type == MSG_TYPE_stream_closed;
+}
+
 /* What is wrong with a message that msg.def knows, or NULL. */
 static const char *
 wrong_here(const struct peer *p, const struct msg *m, size_t len)
@@ -157,6 +226,8 @@ wrong_here(const struct peer *p, const struct msg *m, size_t len)
 		return first ? "no hello first" : "a hello where none is due";
 	if (!msg_permitted(m->type, p->other, p->me))
 		return "a message that it may not send here";
+	if (is_of_streams(m) && p->ops->stream_end == NULL)
+		return "a stream where there are none";
 	if (len > FRAME_CTL_MAX && (decl->flags & MSG_F_BIG) == 0)
 		return "a message longer than its kind may be";
 	if ((decl->flags & MSG_F_FD) != 0 && p->in_fd == -1)
@@ -167,12 +238,38 @@ wrong_here(const struct peer *p, const struct msg *m, size_t len)
 }
 
 static void
+deliver_to_stream(struct peer *p, const struct msg *m)
+{
+	switch (m->type) {
+	case MSG_TYPE_stream_window:
+		peer_stream_got_window(p, &m->u.stream_window);
+		break;
+	case MSG_TYPE_stream_end:
+		peer_stream_got_end(p, &m->u.stream_end);
+		break;
+	case MSG_TYPE_stream_abort:
+		if (m->u.stream_abort.sender)
+			peer_stream_got_abort(p, &m->u.stream_abort);
+		else
+			peer_stream_got_stop(p, &m->u.stream_abort);
+		break;
+	case MSG_TYPE_stream_closed:
+		peer_stream_got_closed(p, &m->u.stream_closed);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
 deliver(struct peer *p, struct msg *m)
 {
+	enum msg_kind kind = msg_decl(m->type)->kind;
 	int fd = p->in_fd;
 
-	if (p->kind == PEER_CLIENT && msg_decl(m->type)->kind == MSG_REQUEST &&
-	    !admit(p, m->id))
+	if (p->kind == PEER_CLIENT && kind == MSG_REQUEST && !admit(p, m->id))
+		return;
+	if (p->kind == PEER_CLIENT && kind == MSG_ANSWER && !settle(p, m))
 		return;
 	p->in_fd = -1;
 	p->ops->message(p, m, fd, p->arg);
@@ -186,7 +283,7 @@ peer_frame(struct peer *p, const struct frame *f)
 	struct msg m;
 
 	if (f->kind != FRAME_CONTROL) {
-		peer_bad(p, "a data frame of no open stream");
+		peer_stream_data(p, f);
 		return;
 	}
 	if (msg_decode((const char *)f->data, f->len, &m, text, sizeof(text)) ==
@@ -200,7 +297,9 @@ peer_frame(struct peer *p, const struct frame *f)
 		if (msg_decl(m.type)->kind == MSG_REQUEST)
 			tell_malformed(p, m.id, why);
 		peer_bad(p, why);
-	} else if (m.type != MSG_TYPE_hello)
+	} else if (is_of_streams(&m))
+		deliver_to_stream(p, &m);
+	else if (m.type != MSG_TYPE_hello)
 		deliver(p, &m);
 	else if (m.u.hello.major != PEER_PROTOCOL_MAJOR)
 		other_major(p, m.u.hello.major);

@@ -13,12 +13,27 @@
 
 #define IN_MIN 4096 /* first size of the input buffer */
 #define IN_KEEP 16384 /* a larger one goes behind its frame */
+#define IN_KEEP_DATA (FRAME_DATA_HEADER_LEN + FRAME_DATA_MAX)
 #define TURN_READS 64 /* of one peer in one turn of the loop */
 #define RIGHTS_MAX 4 /* room for descriptors; one is legal */
+
+/* A client link takes a long frame only if some message that comes is long. */
+static size_t
+longest(const struct peer *p)
+{
+	enum msg_type type;
+
+	for (type = MSG_TYPE_none + 1; type < MSG_TYPE_MAX; type++)
+		if ((msg_decl(type)->flags & MSG_F_BIG) != 0 &&
+		    msg_permitted(type, p->other, p->me))
+			return FRAME_CTL_BIG_MAX;
+	return p->kind == PEER_CLIENT ? FRAME_CTL_MAX : FRAME_CTL_BIG_MAX;
+}
 
 int
 peer_in_init(struct peer *p)
 {
+	p->in_max = longest(p);
 	p->in_fd = -1;
 	p->in_need = FRAME_HEADER_LEN;
 	p->in_cap = IN_MIN;
@@ -148,7 +163,8 @@ reset(struct peer *p)
 	if (p->in_fd != -1)
 		close(p->in_fd);
 	p->in_fd = -1;
-	if (p->in_cap > IN_KEEP)
+	/* Streams need the same room for each of their frames. */
+	if (p->in_cap > (p->nsin > 0 ? IN_KEEP_DATA : IN_KEEP))
 		resize(p, IN_MIN);
 }
 
@@ -170,7 +186,7 @@ step(struct peer *p)
 	struct frame f;
 	ssize_t n;
 
-	n = frame_parse(p->in, p->in_len, peer_frame_max(p), &f, &why);
+	n = frame_parse(p->in, p->in_len, p->in_max, &f, &why);
 	if (n == -1) {
 		peer_bad(p, why);
 		return;

@@ -16,19 +16,23 @@
 
 #define BATCH_IOV 32 /* pieces of one sendmsg: two a frame */
 #define REASON_MAX 512 /* msg.def: reason of error */
+#define TURN_DATA (1024 * 1024) /* of streams in one turn of the loop */
 
 static size_t
 seg_left(const struct peer_seg *seg)
 {
-	return FRAME_HEADER_LEN + seg->len - seg->off;
+	return seg->hdr_len + seg->len - seg->off;
 }
 
-static void
-seg_free(struct peer_seg *seg)
+void
+peer_seg_free(struct peer_seg *seg)
 {
 	if (seg->fd != -1)
 		close(seg->fd);
-	freezero(seg->text, seg->len);
+	if (seg->cap > 0)
+		explicit_bzero(seg->text, seg->len);
+	else
+		freezero(seg->text, seg->len);
 	free(seg);
 }
 
@@ -39,9 +43,10 @@ peer_out_drop(struct peer *p)
 
 	while ((seg = TAILQ_FIRST(&p->out)) != NULL) {
 		TAILQ_REMOVE(&p->out, seg, entry);
-		seg_free(seg);
+		peer_seg_free(seg);
 	}
 	p->out_bytes = 0;
+	p->out_data = 0;
 }
 
 /* --- writing ---------------------------------------------------------- */
@@ -53,13 +58,13 @@ seg_iov(const struct peer_seg *seg, struct iovec iov[2])
 	size_t off = seg->off;
 	int n = 0;
 
-	if (off < FRAME_HEADER_LEN) {
+	if (off < seg->hdr_len) {
 		/* Nothing is written through an iovec of sendmsg. */
 		iov[n].iov_base = (void *)(uintptr_t)(seg->hdr + off);
-		iov[n++].iov_len = FRAME_HEADER_LEN - off;
-		off = FRAME_HEADER_LEN;
+		iov[n++].iov_len = seg->hdr_len - off;
+		off = seg->hdr_len;
 	}
-	off -= FRAME_HEADER_LEN;
+	off -= seg->hdr_len;
 	iov[n].iov_base = seg->text + off;
 	iov[n++].iov_len = seg->len - off;
 	return n;
@@ -125,19 +130,19 @@ written(struct peer *p, size_t n)
 	struct peer_seg *seg;
 	size_t part;
 
-	p->out_bytes -= n;
 	while (n > 0 && (seg = TAILQ_FIRST(&p->out)) != NULL) {
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE */
 		part = seg_left(seg) < n ? seg_left(seg) : n;
 		seg->off += part;
 		n -= part;
+		*(seg->cap > 0 ? &p->out_data : &p->out_bytes) -= part;
 		if (seg->fd != -1)
 			close(seg->fd);
 		seg->fd = -1;
 		if (seg_left(seg) > 0)
 			break;
 		TAILQ_REMOVE(&p->out, seg, entry);
-		seg_free(seg);
+		peer_seg_free(seg);
 	}
 }
 
@@ -148,12 +153,16 @@ written(struct peer *p, size_t n)
 static void
 write_failed(struct peer *p)
 {
+	struct peer_stream *s;
+
 	if (errno != EPIPE && errno != ECONNRESET && errno != ENOTCONN) {
 		peer_end(p, PEER_END_SYSTEM, "write: %s", strerror(errno));
 		return;
 	}
 	p->out_dead = true;
 	peer_out_drop(p);
+	while ((s = TAILQ_FIRST(&p->turns)) != NULL)
+		peer_stream_drop(p, s);
 	event_del(p->wev);
 	event_active(p->rev, EV_READ, 1);
 }
@@ -161,11 +170,17 @@ write_failed(struct peer *p)
 void
 peer_write(struct peer *p)
 {
+	size_t budget = TURN_DATA;
 	ssize_t n;
 
 	if (p->ending || p->freed)
 		return;
-	while (!TAILQ_EMPTY(&p->out)) {
+	for (;;) {
+		peer_stream_feed(p, &budget);
+		if (p->ending)
+			return;
+		if (TAILQ_EMPTY(&p->out))
+			break;
 		n = send_some(p);
 		if (n >= 0) {
 			written(p, (size_t)n);
@@ -177,7 +192,10 @@ peer_write(struct peer *p)
 			peer_end(p, PEER_END_SYSTEM, "out of memory");
 		return;
 	}
-	event_del(p->wev);
+	if (TAILQ_EMPTY(&p->turns))
+		event_del(p->wev);
+	else if (event_add(p->wev, NULL) == -1)
+		peer_end(p, PEER_END_SYSTEM, "out of memory");
 }
 
 void
@@ -202,17 +220,16 @@ misuse(const struct peer *p, const struct msg *m, int fd)
 		return fd == -1 ? "needs a descriptor" : "takes no descriptor";
 	if (fd != -1 && p->kind != PEER_SIBLING)
 		return "no descriptors towards a client";
+	if (p->kind == PEER_CLIENT && decl->kind == MSG_REQUEST)
+		return peer_may_ask(p, m);
 	return NULL;
 }
 
 static size_t
-text_max(const struct peer *p, const struct msg *m)
+text_max(const struct msg *m)
 {
-	size_t max = peer_frame_max(p);
-
-	if (max > FRAME_CTL_MAX && (msg_decl(m->type)->flags & MSG_F_BIG) == 0)
-		return FRAME_CTL_MAX;
-	return max;
+	return (msg_decl(m->type)->flags & MSG_F_BIG) != 0 ? FRAME_CTL_BIG_MAX
+	                                                   : FRAME_CTL_MAX;
 }
 
 /* NULL when the message cannot be sent: a mistake of ours is logged. */
@@ -231,17 +248,18 @@ seg_new(struct peer *p, const struct msg *m, int fd)
 	if (wrong == NULL &&
 	    msg_encode(m, &seg->text, &seg->len, why, sizeof(why)) == -1)
 		wrong = why;
-	else if (wrong == NULL && seg->len > text_max(p, m))
+	else if (wrong == NULL && seg->len > text_max(m))
 		wrong = "longer than a frame";
 	if (wrong != NULL) {
 		log_warnx("bug: %s cannot send %s to %s: %s", p->my_name,
 		    msg_decl(m->type) == NULL ? "message"
 		                              : msg_decl(m->type)->wire,
 		    p->other_name, wrong);
-		seg_free(seg);
+		peer_seg_free(seg);
 		return NULL;
 	}
 	frame_put_control(seg->hdr, seg->len);
+	seg->hdr_len = FRAME_HEADER_LEN;
 	if (p->kind == PEER_CLIENT)
 		seg->queued_ms = clock_boot_ms();
 	return seg;
@@ -278,7 +296,7 @@ queue(struct peer *p, const struct msg *m, int fd)
 	    (seg = seg_new(p, m, fd)) == NULL)
 		return -1;
 	if (over_limit(p, seg)) {
-		seg_free(seg);
+		peer_seg_free(seg);
 		return -1;
 	}
 	seg->fd = fd;
@@ -288,6 +306,9 @@ queue(struct peer *p, const struct msg *m, int fd)
 	    msg_decl(m->type)->wire, (long long)m->id);
 	if (msg_decl(m->type)->kind == MSG_ANSWER)
 		peer_answered(p, m->id);
+	else if (p->kind == PEER_CLIENT &&
+	    msg_decl(m->type)->kind == MSG_REQUEST)
+		peer_asked(p, m);
 	event_active(p->wev, EV_WRITE, 1);
 	peer_arm(p);
 	return 0;
@@ -320,21 +341,26 @@ peer_send_fd(struct peer *p, const struct msg *m, int fd)
 	return r;
 }
 
+void
+peer_cut(char *text, size_t size, const char *s)
+{
+	size_t n = strlcpy(text, s, size);
+
+	if (n < size)
+		return;
+	for (n = size - 1; n > 0 && (text[n - 1] & 0xc0) == 0x80;)
+		n--;
+	text[n > 0 ? n - 1 : 0] = '\0';
+}
+
 int
 peer_send_error(
     struct peer *p, int64_t id, const char *code, const char *reason)
 {
 	char text[REASON_MAX + 1];
 	struct msg m;
-	size_t n;
 
-	/* A reason that is too long is cut between two characters. */
-	n = strlcpy(text, reason, sizeof(text));
-	if (n >= sizeof(text)) {
-		for (n = REASON_MAX; n > 0 && (text[n - 1] & 0xc0) == 0x80;)
-			n--;
-		text[n > 0 ? n - 1 : 0] = '\0';
-	}
+	peer_cut(text, sizeof(text), reason);
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_error;
 	m.id = id;

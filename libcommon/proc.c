@@ -18,7 +18,7 @@
 #define ROLE_MAX 16 /* letters of a role's name */
 #define INSTANCE_MAX 9999
 #define IDENT_LEN 64 /* "egressd/resolver" and room */
-#define SELF_WORDS 4 /* INSTANCE NLINKS UID GID */
+#define SELF_WORDS 4 /* INSTANCE NLINKS UID GID, and perhaps GROUP */
 #define ID_MAX 4294967294LL /* the id above means "none" */
 
 static int
@@ -46,15 +46,20 @@ int
 proc_parse_self(
     const char *daemon, int argc, char **argv, struct proc_self *self)
 {
-	long long instance, nlinks, uid, gid;
+	long long instance, nlinks, uid, gid, group = 0;
+	int words = argc - optind;
 
-	if (optind < 1 || optind > argc || argc - optind != SELF_WORDS ||
-	    !role_valid(argv[optind - 1]))
+	if (optind < 1 || optind > argc || words < SELF_WORDS ||
+	    words > SELF_WORDS + 1 || !role_valid(argv[optind - 1]))
 		return -1;
 	if (number(argv[optind], INSTANCE_MAX, &instance) == -1 ||
 	    number(argv[optind + 1], PROC_FDS_MAX, &nlinks) == -1 ||
 	    number(argv[optind + 2], ID_MAX, &uid) == -1 ||
 	    number(argv[optind + 3], ID_MAX, &gid) == -1)
+		return -1;
+	/* Group 0 is no group to be handed out: it is how "none" is said. */
+	if (words > SELF_WORDS &&
+	    (number(argv[optind + 4], ID_MAX, &group) == -1 || group == 0))
 		return -1;
 	self->daemon = daemon;
 	self->role = argv[optind - 1];
@@ -62,6 +67,7 @@ proc_parse_self(
 	self->nlinks = (unsigned)nlinks;
 	self->uid = (uid_t)uid;
 	self->gid = (gid_t)gid;
+	self->group = (gid_t)group;
 	return 0;
 }
 
@@ -124,6 +130,11 @@ struct sandbox_state
 proc_enter(const struct proc_self *self, unsigned long nofile,
     uint64_t keep_caps, enum sandbox_purpose purpose)
 {
+	/* What may write files has its directory as its first link. */
+	const struct sandbox_paths paths = { .dir = purpose == SANDBOX_RUNS ||
+		        purpose == SANDBOX_QUEUE
+		    ? PROC_FD_FIRST
+		    : 0 };
 	char ident[IDENT_LEN];
 
 	snprintf(ident, sizeof(ident), "%s/%s", self->daemon, self->role);
@@ -133,11 +144,12 @@ proc_enter(const struct proc_self *self, unsigned long nofile,
 	leave_signals_to_parent();
 	must("limits", limit(nofile));
 	tzset();
-	must("dropping privileges", proc_drop(self->uid, self->gid, keep_caps));
+	must("dropping privileges",
+	    proc_drop(self->uid, self->gid, self->group, keep_caps));
 	must("chdir /", chdir("/"));
 	must("hardening", proc_harden(ident));
 	must("the parent", proc_die_with_parent());
-	return enter_sandbox(purpose, NULL);
+	return enter_sandbox(purpose, &paths);
 }
 
 /* Its descriptors, its directory and its signals stay as the parent set them.
@@ -148,7 +160,7 @@ proc_enter_parent(uid_t uid, gid_t gid, uint64_t keep_caps,
 {
 	must("limits", limit(0));
 	tzset();
-	must("dropping privileges", proc_drop(uid, gid, keep_caps));
+	must("dropping privileges", proc_drop(uid, gid, 0, keep_caps));
 	must("hardening", proc_harden(NULL));
 	return enter_sandbox(purpose, paths);
 }

@@ -3,12 +3,11 @@
 
 /*
  * Processes of a daemon. The parent starts each child by fork and exec of
- * its own program as `NAME [-d] [-v ...] -x ROLE INSTANCE NLINKS UID GID` with
- * fixed descriptors: 1 and 2 as they are, 0 the child's lifeline (a pipe
- * without bytes whose end ends the child; its sandbox lets nobody close it),
- * PROC_FD_PARENT the link to the parent, then NLINKS of the role's own in the
- * order of its table.
- * `NAME -x selftest ROLE` is sandbox_selftest.
+ * its own program as `NAME [-d] [-v ...] -x ROLE INSTANCE NLINKS UID GID
+ * [GROUP]` with fixed descriptors: 1 and 2 as they are, 0 the child's lifeline
+ * (a pipe without bytes whose end ends the child; its sandbox lets nobody close
+ * it), PROC_FD_PARENT the link to the parent, then NLINKS of the role's own in
+ * the order of its table. `NAME -x selftest ROLE` is sandbox_selftest.
  */
 
 #include <sys/types.h>
@@ -35,6 +34,7 @@ struct proc_spec {
 	unsigned instance; /* from 0 */
 	uid_t uid; /* dropped to in the child, if root */
 	gid_t gid;
+	gid_t group; /* the one supplementary group; 0: none */
 	int parent_fd; /* the child's end; closed by spawn */
 	int fds[PROC_FDS_MAX]; /* likewise */
 	size_t nfds;
@@ -48,6 +48,7 @@ struct proc_self {
 	unsigned nlinks; /* at PROC_FD_FIRST and up */
 	uid_t uid;
 	gid_t gid;
+	gid_t group; /* 0: none */
 };
 
 /*
@@ -70,10 +71,11 @@ int proc_parse_self(
  * from PROC_FD_FIRST + self->nlinks up but the log's (so the event base is made
  * behind this call), ignore HUP, INT, TERM and PIPE (the parent speaks by
  * message), rlimits (no core; descriptors to nofile), tzset,
- * drop groups, gid, uid, capabilities and the bounding set but keep_caps (a
- * mask, Linux), chdir /, non-dumpable, die with the parent (rechecked), no new
- * privileges, sandbox. It does not return on failure: exits EXIT_SYSTEM or
- * EXIT_SANDBOX with one line of log. Returns what the kernel gave.
+ * drop groups (but self->group), gid, uid, capabilities and the bounding set
+ * but keep_caps (a mask, Linux), chdir /, non-dumpable, die with the parent
+ * (rechecked), no new privileges, sandbox. It does not return on failure: exits
+ * EXIT_SYSTEM or EXIT_SANDBOX with one line of log. Returns what the kernel
+ * gave.
  */
 struct sandbox_state proc_enter(const struct proc_self *self,
     unsigned long nofile, uint64_t keep_caps, enum sandbox_purpose purpose);

@@ -34,12 +34,15 @@ proc_self_path(char *buf, size_t len)
 
 /* There are no capabilities: keep_caps says nothing here. */
 int
-proc_drop(uid_t uid, gid_t gid, uint64_t keep_caps)
+proc_drop(uid_t uid, gid_t gid, gid_t group, uint64_t keep_caps)
 {
+	const gid_t groups[2] = { gid, group };
+
 	if (geteuid() != 0)
 		return 0;
-	/* One group, our own: the system does not take an empty list. */
-	if (setgroups(1, &gid) == -1 || setgid(gid) == -1 || setuid(uid) == -1)
+	/* Our own first: the system does not take an empty list. */
+	if (setgroups(group != 0 ? 2 : 1, groups) == -1 || setgid(gid) == -1 ||
+	    setuid(uid) == -1)
 		return -1;
 	if (getuid() != uid || geteuid() != uid || getgid() != gid ||
 	    getegid() != gid || (uid != 0 && setuid(0) == 0)) {

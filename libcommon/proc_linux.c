@@ -72,9 +72,10 @@ caps_bound(uint64_t keep)
 }
 
 static int
-ids_set(uid_t uid, gid_t gid, uint64_t keep)
+ids_set(uid_t uid, gid_t gid, gid_t group, uint64_t keep)
 {
-	if (setgroups(0, NULL) == -1 || setresgid(gid, gid, gid) == -1)
+	if (setgroups(group != 0, &group) == -1 ||
+	    setresgid(gid, gid, gid) == -1)
 		return -1;
 	if (caps_bound(keep) == -1)
 		return -1;
@@ -87,15 +88,17 @@ ids_set(uid_t uid, gid_t gid, uint64_t keep)
 
 /* What the kernel says of us now, not what it answered. */
 static int
-dropped(uid_t uid, gid_t gid)
+dropped(uid_t uid, gid_t gid, gid_t group)
 {
 	uid_t r, e, s;
-	gid_t rg, eg, sg;
+	gid_t rg, eg, sg, got = 0;
+	int groups = group != 0;
 
 	if (getresuid(&r, &e, &s) == -1 || getresgid(&rg, &eg, &sg) == -1)
 		return -1;
 	if (r != uid || e != uid || s != uid || rg != gid || eg != gid ||
-	    sg != gid || getgroups(0, NULL) != 0 ||
+	    sg != gid || getgroups(0, NULL) != groups ||
+	    getgroups(1, &got) != groups || got != group ||
 	    (uid != 0 && setuid(0) == 0)) {
 		errno = EPERM;
 		return -1;
@@ -105,12 +108,12 @@ dropped(uid_t uid, gid_t gid)
 
 /* Started as another user, only the capabilities that came along go. */
 int
-proc_drop(uid_t uid, gid_t gid, uint64_t keep_caps)
+proc_drop(uid_t uid, gid_t gid, gid_t group, uint64_t keep_caps)
 {
 	int root = geteuid() == 0;
 	uint64_t permitted;
 
-	if (root && ids_set(uid, gid, keep_caps) == -1)
+	if (root && ids_set(uid, gid, group, keep_caps) == -1)
 		return -1;
 	if (caps_get(&permitted) == -1 || caps_set(keep_caps & permitted) == -1)
 		return -1;
@@ -118,7 +121,7 @@ proc_drop(uid_t uid, gid_t gid, uint64_t keep_caps)
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1 &&
 	    errno != EINVAL)
 		return -1;
-	return root ? dropped(uid, gid) : 0;
+	return root ? dropped(uid, gid, group) : 0;
 }
 
 int

@@ -13,10 +13,10 @@
 /* A path that execs the running program, whatever stands at its place now. */
 int proc_self_path(char *buf, size_t len);
 /*
- * Groups, gid, uid (when we are root), then capabilities and the bounding set
- * but keep_caps; what was given up is checked to be gone.
+ * Groups (but group, if not 0), gid, uid (when we are root), then capabilities
+ * and the bounding set but keep_caps; what was given up is checked to be gone.
  */
-int proc_drop(uid_t uid, gid_t gid, uint64_t keep_caps);
+int proc_drop(uid_t uid, gid_t gid, gid_t group, uint64_t keep_caps);
 /* Not dumpable, no new privileges, no memory that turns executable. */
 int proc_harden(const char *title);
 /*

@@ -59,6 +59,8 @@ image_make(struct image *im, const char *daemon, const struct proc_spec *spec)
 	word(im, "%zu", spec->nfds);
 	word(im, "%lu", (unsigned long)spec->uid);
 	word(im, "%lu", (unsigned long)spec->gid);
+	if (spec->group != 0)
+		word(im, "%lu", (unsigned long)spec->group);
 	return 0;
 }
 

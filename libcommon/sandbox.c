@@ -9,6 +9,10 @@ static const char *const names[SANDBOX_PURPOSES] = {
 	[SANDBOX_PROXY] = "proxy",
 	[SANDBOX_RESOLVER] = "resolver",
 	[SANDBOX_FW] = "fw",
+	[SANDBOX_ENGINE] = "engine",
+	[SANDBOX_RUNS] = "runs",
+	[SANDBOX_QUEUE] = "queue",
+	[SANDBOX_DISPATCH] = "dispatch",
 };
 
 const char *

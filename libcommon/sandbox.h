@@ -18,6 +18,11 @@ enum sandbox_purpose {
 	SANDBOX_PROXY, /* accepts and dials TCP, relays */
 	SANDBOX_RESOLVER, /* UDP and TCP to DNS servers */
 	SANDBOX_FW, /* one netlink socket that it was given */
+	SANDBOX_ENGINE, /* dials one Unix socket, the container engine's */
+	SANDBOX_RUNS, /* accepts Unix clients, writes below one directory */
+	SANDBOX_QUEUE, /* a database below one directory; dials a Unix socket */
+	SANDBOX_DISPATCH, /* a parent that makes Unix sockets below a directory
+	                   */
 	SANDBOX_PURPOSES
 };
 
@@ -29,13 +34,16 @@ struct sandbox_state {
 
 /*
  * What a purpose needs to name, read before the door closes: for
- * SANDBOX_PARENT the files and directories it may read, NULL-terminated;
- * else NULL. A file stands for the directory that it really lies in, so that
- * one that was replaced by renaming can be read again; one that does not exist
- * is skipped. getpwnam reads /etc/nsswitch.conf, /etc/passwd, /etc/group.
+ * SANDBOX_PARENT and SANDBOX_DISPATCH the files and directories it may read,
+ * NULL-terminated; else NULL. A file stands for the directory that it really
+ * lies in, so that one that was replaced by renaming can be read again; one
+ * that does not exist is skipped. getpwnam reads /etc/nsswitch.conf,
+ * /etc/passwd, /etc/group.
  */
 struct sandbox_paths {
 	const char *const *read;
+	int dir; /* open directory below which it may write, or for
+	            SANDBOX_DISPATCH make directories and sockets; 0: none */
 };
 
 /*

@@ -36,6 +36,12 @@ static const char *const profiles[SANDBOX_PURPOSES] = {
 	                         "(allow network-outbound (remote ip))",
 	[SANDBOX_RESOLVER] = CLOSED "(allow network-outbound (remote ip))",
 	[SANDBOX_FW] = CLOSED,
+	[SANDBOX_RUNS] = CLOSED "(allow network-inbound (local unix))",
+	[SANDBOX_QUEUE] = CLOSED "(allow network-outbound (remote unix))",
+	[SANDBOX_ENGINE] = CLOSED "(allow network-outbound (remote unix))",
+	[SANDBOX_DISPATCH] = CLOSED "(allow network-bind (local unix))"
+	                            "(allow file-read-metadata)"
+	                            "(allow signal (target children))",
 };
 
 /* A file stands for its directory: files are replaced by renaming. */

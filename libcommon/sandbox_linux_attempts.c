@@ -3,8 +3,10 @@
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 
 #include <netinet/in.h>
 
@@ -15,6 +17,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,7 +31,12 @@
 
 #define DIALS \
 	(SELFTEST_PURPOSE(SANDBOX_PROXY) | SELFTEST_PURPOSE(SANDBOX_RESOLVER))
+#define ENGINE SELFTEST_PURPOSE(SANDBOX_ENGINE)
+#define QUEUES SELFTEST_PURPOSE(SANDBOX_QUEUE)
+/* Landlock says which; the calls themselves are theirs. */
+#define FILES (QUEUES | SELFTEST_PURPOSE(SANDBOX_RUNS))
 #define BINDS SELFTEST_PURPOSE(SANDBOX_PARENT)
+#define DOORS SELFTEST_PURPOSE(SANDBOX_DISPATCH)
 #define APPENDS SELFTEST_PURPOSE(SANDBOX_AUDIT)
 #define EVERY SELFTEST_EVERY
 
@@ -97,6 +105,26 @@ static int
 try_unix(const struct selftest_fds *f)
 {
 	return try_socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static int
+try_unix_dgram(const struct selftest_fds *f)
+{
+	return try_socket(AF_UNIX, SOCK_DGRAM, 0);
+}
+
+static int
+try_unix_seqpacket(const struct selftest_fds *f)
+{
+	return try_socket(AF_UNIX, SOCK_SEQPACKET, 0);
+}
+
+static int
+try_unix_pair(const struct selftest_fds *f)
+{
+	int sv[2];
+
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv);
 }
 
 static int
@@ -182,6 +210,23 @@ try_bind(const struct selftest_fds *f)
 
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	return bind(f->tcp, (struct sockaddr *)&sin, sizeof(sin));
+}
+
+/* Outside its own directory. */
+static int
+try_bind_name(const struct selftest_fds *f)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/other", f->unix_dir);
+	return bind(fd, (struct sockaddr *)&sun, sizeof(sun));
+}
+
+static int
+try_mkdir(const struct selftest_fds *f)
+{
+	return mkdirat(f->dir, "other", 0755);
 }
 
 static int
@@ -422,11 +467,14 @@ static const struct selftest_act attempts[] = {
 	{ "open", EVERY, try_open_read },
 	{ "open for writing", EVERY, try_open_write },
 	{ "create a file", EVERY, try_create },
-	{ "unlink", EVERY, try_unlink },
+	{ "unlink", EVERY & ~FILES, try_unlink },
 	{ "execve", EVERY, try_execve },
 	{ "fork", EVERY, try_fork },
 	{ "clone3", EVERY, try_clone3 },
-	{ "unix socket", EVERY, try_unix },
+	{ "unix socket", EVERY & ~(ENGINE | DOORS | QUEUES), try_unix },
+	{ "unix datagram socket", EVERY, try_unix_dgram },
+	{ "unix packet socket", EVERY, try_unix_seqpacket },
+	{ "unix pair", EVERY & ~BINDS, try_unix_pair },
 	{ "netlink socket", EVERY, try_netlink },
 	{ "netlink group", EVERY, try_membership },
 	{ "packet socket", EVERY, try_packet },
@@ -438,9 +486,12 @@ static const struct selftest_act attempts[] = {
 	{ "udp socket", EVERY & ~(DIALS | BINDS), try_udp },
 	{ "mptcp socket", EVERY, try_mptcp },
 	{ "sctp socket", EVERY, try_sctp },
-	{ "connect", EVERY & ~DIALS, try_connect },
+	{ "connect", EVERY & ~(DIALS | ENGINE), try_connect },
 	{ "bind", EVERY & ~BINDS, try_bind },
-	{ "listen", EVERY & ~BINDS, try_listen },
+	{ "bind by name", DOORS, try_bind_name },
+	{ "make a directory", DOORS, try_mkdir },
+	/* of what it holds: it can make no TCP socket */
+	{ "listen", EVERY & ~(BINDS | DOORS), try_listen },
 	{ "fast open by sendto", EVERY, try_fastopen },
 	{ "fast open by sendmsg", EVERY, try_fastopen_msg },
 	{ "ptrace", EVERY, try_ptrace },
@@ -463,7 +514,7 @@ static const struct selftest_act attempts[] = {
 	{ "copy descriptor 0", EVERY, try_copy_stdin },
 	{ "map a file shared", EVERY, try_map_shared },
 	{ "write before the end", EVERY, try_write_before },
-	{ "truncate", EVERY, try_truncate },
+	{ "truncate", EVERY & ~FILES, try_truncate },
 	{ "clear O_APPEND", APPENDS, try_unappend },
 	{ "seek", APPENDS, try_seek },
 	{ "signal by F_SETOWN", EVERY, try_own_signal },

@@ -17,8 +17,14 @@
  * The kernel's numbers, written out: the header of the building machine may
  * be older than the kernel that runs us. In comments, the ABI that has it.
  */
+#define FS_WRITE_FILE (1ULL << 1)
 #define FS_READ_FILE (1ULL << 2)
 #define FS_READ_DIR (1ULL << 3)
+#define FS_REMOVE_DIR (1ULL << 4)
+#define FS_REMOVE_FILE (1ULL << 5)
+#define FS_MAKE_DIR (1ULL << 7)
+#define FS_MAKE_REG (1ULL << 8)
+#define FS_MAKE_SOCK (1ULL << 9)
 #define FS_ALL_1 ((1ULL << 13) - 1)
 #define FS_REFER (1ULL << 13) /* 2 */
 #define FS_TRUNCATE (1ULL << 14) /* 3 */
@@ -51,6 +57,10 @@ net_handled(enum sandbox_purpose purpose)
 	case SANDBOX_AUDIT:
 	case SANDBOX_FRONTEND:
 	case SANDBOX_FW:
+	case SANDBOX_ENGINE:
+	case SANDBOX_RUNS:
+	case SANDBOX_QUEUE:
+	case SANDBOX_DISPATCH:
 	case SANDBOX_PURPOSES:
 		break;
 	}
@@ -82,18 +92,25 @@ create(int abi, enum sandbox_purpose purpose)
 }
 
 static int
+add_beneath_fd(int ruleset, int fd, uint64_t access)
+{
+	struct landlock_path_beneath_attr rule = { access, fd };
+
+	return (int)syscall(SYS_landlock_add_rule, ruleset,
+	    LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+}
+
+static int
 add_beneath(int ruleset, const char *path, uint64_t access)
 {
-	struct landlock_path_beneath_attr rule = { access, -1 };
-	int r, saved;
+	int fd, r, saved;
 
-	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
-	if (rule.parent_fd == -1)
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd == -1)
 		return errno == ENOENT || errno == EACCES ? 0 : -1;
-	r = (int)syscall(SYS_landlock_add_rule, ruleset,
-	    LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+	r = add_beneath_fd(ruleset, fd, access);
 	saved = errno;
-	close(rule.parent_fd);
+	close(fd);
 	errno = saved;
 	return r;
 }
@@ -123,6 +140,24 @@ add_path(int ruleset, const char *path)
 	return add_beneath(ruleset, real, FS_READ_FILE);
 }
 
+/*
+ * Files and directories of its own, and nothing else that a name can be; the
+ * parent of dispatchd: directories and sockets, and no file.
+ */
+static uint64_t
+below(int abi, enum sandbox_purpose purpose)
+{
+	uint64_t access = FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE |
+	    FS_MAKE_REG | FS_MAKE_DIR | FS_REMOVE_FILE | FS_REMOVE_DIR;
+
+	if (purpose == SANDBOX_DISPATCH)
+		return FS_MAKE_DIR | FS_MAKE_SOCK | FS_REMOVE_FILE |
+		    FS_REMOVE_DIR;
+	if (abi >= 3)
+		access |= FS_TRUNCATE;
+	return access;
+}
+
 int
 sandbox_landlock(
     enum sandbox_purpose purpose, const struct sandbox_paths *paths)
@@ -141,6 +176,9 @@ sandbox_landlock(
 		if (add_path(fd, paths->read[i]) == -1)
 			goto out;
 	}
+	if (paths != NULL && paths->dir != 0 &&
+	    add_beneath_fd(fd, paths->dir, below(abi, purpose)) == -1)
+		goto out;
 	if (syscall(SYS_landlock_restrict_self, fd, 0) == 0)
 		r = abi;
 out:

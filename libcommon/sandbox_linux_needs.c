@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -208,6 +209,23 @@ need_dial(const struct selftest_fds *f)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len);
 }
 
+/* By a file's name: Landlock may close the names that are no files. */
+static int
+need_dial_unix(const struct selftest_fds *f)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(int);
+	int e, fd;
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/sock", f->unix_dir);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1 ||
+	    connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 ||
+	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) == -1)
+		return -1;
+	return send(fd, "x", 1, MSG_NOSIGNAL) == 1 ? close(fd) : -1;
+}
+
 /* Which address would we send from? No packet leaves. */
 static int
 need_own_address(const struct selftest_fds *f)
@@ -277,6 +295,26 @@ need_listen(const struct selftest_fds *f)
 	return listen(fd, 1);
 }
 
+/* The door of a run: in a directory, with a mode, gone without a trace. */
+static int
+need_door(const struct selftest_fds *f)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd;
+
+	snprintf(
+	    sun.sun_path, sizeof(sun.sun_path), "%s/run/sock", f->unix_dir);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1 || mkdirat(f->dir, "run", 0755) == -1 ||
+	    bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 ||
+	    fchmodat(f->dir, "run/sock", 0666, 0) == -1 || listen(fd, 1) == -1)
+		return -1;
+	if (unlinkat(f->dir, "run/sock", 0) == -1 ||
+	    unlinkat(f->dir, "run", AT_REMOVEDIR) == -1)
+		return -1;
+	return close(fd);
+}
+
 static int
 need_read_files(const struct selftest_fds *f)
 {
@@ -335,6 +373,7 @@ static const struct selftest_act needs[] = {
 	{ "unix clients", PURPOSE(SANDBOX_FRONTEND), need_accept_unix },
 	{ "to dial", PURPOSE(SANDBOX_PROXY) | PURPOSE(SANDBOX_RESOLVER),
 	    need_dial },
+	{ "to dial a unix socket", PURPOSE(SANDBOX_ENGINE), need_dial_unix },
 	{ "its own address", PURPOSE(SANDBOX_PROXY), need_own_address },
 	{ "splice", PURPOSE(SANDBOX_PROXY), need_splice },
 	/* behind it: this one resets the connection */
@@ -342,8 +381,11 @@ static const struct selftest_act needs[] = {
 	{ "datagrams", PURPOSE(SANDBOX_RESOLVER), need_datagram },
 	{ "its netlink socket", PURPOSE(SANDBOX_FW), need_netlink },
 	{ "to listen", PURPOSE(SANDBOX_PARENT), need_listen },
-	{ "listed files", PURPOSE(SANDBOX_PARENT), need_read_files },
-	{ "to reap", PURPOSE(SANDBOX_PARENT), need_reap },
+	{ "a door", PURPOSE(SANDBOX_DISPATCH), need_door },
+	{ "listed files", PURPOSE(SANDBOX_PARENT) | PURPOSE(SANDBOX_DISPATCH),
+	    need_read_files },
+	{ "to reap", PURPOSE(SANDBOX_PARENT) | PURPOSE(SANDBOX_DISPATCH),
+	    need_reap },
 };
 
 size_t
@@ -371,6 +413,38 @@ open_unix(struct selftest_fds *f)
 	    getsockname(f->unix_listen, (struct sockaddr *)&sun, &len) == -1)
 		return -1;
 	return connect(f->unix_client, (struct sockaddr *)&sun, len);
+}
+
+/* A listener with a file for its name. */
+static int
+open_unix_file(struct selftest_fds *f)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+
+	strlcpy(f->unix_dir, "/tmp/selftest-XXXXXX", sizeof(f->unix_dir));
+	if (mkdtemp(f->unix_dir) == NULL) {
+		f->unix_dir[0] = '\0';
+		return -1;
+	}
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/sock", f->unix_dir);
+	f->unix_file = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	f->dir = open(f->unix_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (f->unix_file == -1 || f->dir == -1 ||
+	    bind(f->unix_file, (struct sockaddr *)&sun, sizeof(sun)) == -1)
+		return -1;
+	return listen(f->unix_file, 8);
+}
+
+static void
+remove_unix_file(const struct selftest_fds *f)
+{
+	char path[sizeof(f->unix_dir) + sizeof("/sock")];
+
+	if (f->unix_dir[0] == '\0')
+		return;
+	snprintf(path, sizeof(path), "%s/sock", f->unix_dir);
+	unlink(path);
+	rmdir(f->unix_dir);
 }
 
 static int
@@ -409,7 +483,9 @@ sandbox_selftest_open(struct selftest_fds *f)
 	int saved;
 
 	memset(f, -1, sizeof(*f));
+	f->unix_dir[0] = '\0';
 	if (open_tcp(f) == 0 && open_unix(f) == 0 && open_netlink(f) == 0 &&
+	    open_unix_file(f) == 0 &&
 	    (f->file = memfd_create("selftest", MFD_CLOEXEC)) != -1 &&
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, f->link) == 0)
 		return 0;
@@ -423,12 +499,13 @@ void
 sandbox_selftest_close(struct selftest_fds *f)
 {
 	const int fds[] = { f->tcp, f->tcp_listen, f->tcp_client,
-		f->unix_listen, f->unix_client, f->file, f->link[0], f->link[1],
-		f->netlink };
+		f->unix_listen, f->unix_client, f->unix_file, f->file,
+		f->link[0], f->link[1], f->netlink, f->dir };
 	size_t i;
 
 	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		if (fds[i] != -1)
 			close(fds[i]);
 	}
+	remove_unix_file(f);
 }

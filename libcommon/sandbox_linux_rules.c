@@ -173,11 +173,11 @@ static const struct sandbox_rule no_fstat[] = {
 };
 
 /*
- * Reads files at a reload (Landlock says which), binds the new listeners and
- * passes them on, waits for its children. It cannot signal them: they are
- * other users, so it ends them by their descriptor 0 (proc_lifeline.c).
+ * Every parent: reads files at a reload (Landlock says which), waits for its
+ * children. It cannot signal them: they are other users, so it ends them by
+ * their descriptor 0 (proc_lifeline.c).
  */
-static const struct sandbox_rule parent[] = {
+static const struct sandbox_rule supervise[] = {
 	ALLOW_IF("openat", CLEAR(2, OPEN_WRITES)),
 	ALLOW("fstat"),
 	ALLOW("newfstatat"),
@@ -185,6 +185,16 @@ static const struct sandbox_rule parent[] = {
 	ALLOW("lseek"),
 	ALLOW("wait4"),
 	FAIL("kill", EPERM),
+	ALLOW("bind"),
+	ALLOW("listen"),
+	/* getpwnam asks a cache daemon first, and takes no for an answer */
+	FAIL("connect", EACCES),
+	/* and may look for a module of another name service */
+	FAIL_IF("mmap", EACCES, SET(2, PROT_EXEC)),
+};
+
+/* Binds the new listeners, and the sockets of runs, and passes them on. */
+static const struct sandbox_rule parent[] = {
 	ALLOW_IF("socketpair", EQ(0, AF_UNIX), BUT(1, FLAGS, SOCK_STREAM)),
 	SOCKET(AF_INET, SOCK_STREAM, 0),
 	SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
@@ -197,15 +207,20 @@ static const struct sandbox_rule parent[] = {
 	SOCKOPT(IPPROTO_IPV6, IPV6_V6ONLY),
 	SOCKOPT(IPPROTO_IP, IP_FREEBIND),
 	SOCKOPT(IPPROTO_IPV6, IPV6_FREEBIND),
-	ALLOW("bind"),
-	ALLOW("listen"),
 	ALLOW("getsockname"),
 	ALLOW("getsockopt"),
-	/* getpwnam asks a cache daemon first, and takes no for an answer */
 	FAIL_IF("socket", EACCES, EQ(0, AF_UNIX)),
-	FAIL("connect", EACCES),
-	/* and may look for a module of another name service */
-	FAIL_IF("mmap", EACCES, SET(2, PROT_EXEC)),
+};
+
+/*
+ * Makes the socket of a run, in a directory of its own, and takes both away
+ * again. Landlock says below which, and that they are nothing else.
+ */
+static const struct sandbox_rule dispatch[] = {
+	SOCKET(AF_UNIX, SOCK_STREAM, 0),
+	ALLOW("mkdirat"),
+	ALLOW("fchmodat"),
+	ALLOW("unlinkat"),
 };
 
 /*
@@ -264,6 +279,59 @@ static const struct sandbox_rule resolver[] = {
 	SOCKOPT(IPPROTO_TCP, TCP_NODELAY),
 };
 
+/*
+ * Dials the container engine. The call cannot say which Unix socket: the
+ * file's owner and mode do, for a user whose only group beside its own is that
+ * socket's. libcurl asks for a pair to wake itself with and does without one.
+ */
+static const struct sandbox_rule engine[] = {
+	SOCKET(AF_UNIX, SOCK_STREAM, 0),
+	ALLOW("connect"),
+	ALLOW("getsockname"),
+	ALLOW("getpeername"),
+	ALLOW("getsockopt"),
+	FAIL("socketpair", EACCES),
+	FAIL("eventfd2", EACCES),
+};
+
+/* Files below the one directory that Landlock leaves it. */
+static const struct sandbox_rule files_below[] = {
+	ALLOW("openat"),
+	ALLOW("fstat"),
+	ALLOW("newfstatat"),
+	ALLOW("unlinkat"),
+	ALLOW_OLD("unlink"),
+	ALLOW("lseek"),
+	ALLOW("pread64"),
+	ALLOW("pwrite64"),
+	ALLOW("preadv"),
+	ALLOW("pwritev"),
+	ALLOW("ftruncate"),
+	ALLOW("fsync"),
+	ALLOW("fdatasync"),
+};
+
+/* Accepts PID 1 of each run, stores its output and its bundle. */
+static const struct sandbox_rule runs[] = {
+	ALLOW("accept4"),
+	ALLOW("getsockopt"),
+	ALLOW("mkdirat"),
+	ALLOW("renameat"),
+	ALLOW("renameat2"),
+	ALLOW_OLD("rename"),
+};
+
+/* SQLite, whose locks are the file's; and egressd, whose peer it is. */
+static const struct sandbox_rule queue[] = {
+	ALLOW("flock"),
+	ALLOW_IF("fcntl", EQ(1, F_SETLK)),
+	ALLOW_IF("fcntl", EQ(1, F_SETLKW)),
+	ALLOW_IF("fcntl", EQ(1, F_GETLK)),
+	SOCKET(AF_UNIX, SOCK_STREAM, 0),
+	ALLOW("connect"),
+	ALLOW("getsockopt"),
+};
+
 #ifdef BULKHEAD_SANITIZE
 /*
  * What the sanitizers' run time adds in a build for tests: it takes down its
@@ -280,7 +348,10 @@ sandbox_rules(enum sandbox_purpose purpose,
     struct sandbox_table tables[SANDBOX_TABLES_MAX])
 {
 	static const struct sandbox_table own[SANDBOX_PURPOSES][OWN_TABLES] = {
-		[SANDBOX_PARENT] = { TABLE(parent), TABLE(set_modes) },
+		[SANDBOX_PARENT] = { TABLE(supervise), TABLE(parent),
+		    TABLE(set_modes) },
+		[SANDBOX_DISPATCH] = { TABLE(supervise), TABLE(dispatch),
+		    TABLE(set_modes) },
 		[SANDBOX_AUDIT] = { TABLE(audit), TABLE(no_files),
 		    TABLE(fstat_by_path) },
 		[SANDBOX_FRONTEND] = { TABLE(frontend), TABLE(no_files),
@@ -293,6 +364,12 @@ sandbox_rules(enum sandbox_purpose purpose,
 		 */
 		[SANDBOX_FW] = { TABLE(no_files), TABLE(no_fstat),
 		    TABLE(set_modes) },
+		[SANDBOX_RUNS] = { TABLE(runs), TABLE(files_below),
+		    TABLE(set_modes) },
+		[SANDBOX_QUEUE] = { TABLE(queue), TABLE(files_below),
+		    TABLE(set_modes) },
+		[SANDBOX_ENGINE] = { TABLE(engine), TABLE(no_files),
+		    TABLE(no_fstat), TABLE(set_modes) },
 	};
 	static const struct sandbox_table common[] = {
 		TABLE(every),

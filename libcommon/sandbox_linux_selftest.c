@@ -124,7 +124,7 @@ int
 sandbox_selftest(enum sandbox_purpose purpose)
 {
 	static const char *const listed[] = { "/etc/passwd", NULL };
-	const struct sandbox_paths paths = { listed };
+	struct sandbox_paths paths = { .read = listed };
 	const struct selftest_act *acts;
 	struct selftest_fds f;
 	size_t n;
@@ -137,7 +137,11 @@ sandbox_selftest(enum sandbox_purpose purpose)
 	n = sandbox_selftest_attempts(&acts);
 	failed = act_all(purpose, NULL, acts, n, true, &f);
 	n = sandbox_selftest_needs(&acts);
-	failed += act_all(purpose, purpose == SANDBOX_PARENT ? &paths : NULL,
+	if (purpose == SANDBOX_DISPATCH)
+		paths.dir = f.dir;
+	failed += act_all(purpose,
+	    purpose == SANDBOX_PARENT || purpose == SANDBOX_DISPATCH ? &paths
+	                                                             : NULL,
 	    acts, n, false, &f);
 	sandbox_selftest_close(&f);
 	fflush(stdout);

@@ -11,6 +11,9 @@ struct selftest_fds {
 	int tcp_client; /* connected to tcp_listen */
 	int unix_listen;
 	int unix_client; /* connected to unix_listen */
+	int unix_file; /* a listener whose name is a file, */
+	char unix_dir[32]; /* "sock" in this directory, */
+	int dir; /* which this is, open */
 	int file; /* open for appending and reading */
 	int link[2]; /* a socketpair */
 	int netlink; /* to the kernel, connected */

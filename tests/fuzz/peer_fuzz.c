@@ -76,7 +76,7 @@ got_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
 	peer_free(&o->p);
 }
 
-static const struct peer_ops ops = { got_message, got_gone };
+static const struct peer_ops ops = { .message = got_message, .gone = got_gone };
 
 /* Everything that we say to a client is a frame that it can decode. */
 static void

@@ -71,7 +71,7 @@ got_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
 		peer_free(&e->p);
 }
 
-static const struct peer_ops ops = { got_message, got_gone };
+static const struct peer_ops ops = { .message = got_message, .gone = got_gone };
 
 static void
 setup(void)
@@ -221,8 +221,6 @@ get_json(int fd)
 #define OUR_HELLO                                                  \
 	"{\"type\":\"hello\",\"service\":\"egressd\",\"major\":1," \
 	"\"version\":\"" BULKHEAD_VERSION "\"}"
-#define STATS(id) "{\"type\":\"stats\",\"id\":" #id "}"
-#define PERMITTED "{\"type\":\"fw.permitted\",\"id\":1}"
 #define RESOLVE "{\"type\":\"resolve\",\"id\":7,\"host\":\"a.test\"}"
 
 static int
@@ -551,7 +549,7 @@ static const struct bytes bad_rows[] = {
 	    NULL },
 	{ "id below 0", true, true, RAW("{\"type\":\"status\",\"id\":-1}"),
 	    "id", NULL },
-	{ "unknown type", true, true, RAW("{\"type\":\"rm\",\"id\":9}"),
+	{ "unknown type", true, true, RAW("{\"type\":\"rx\",\"id\":9}"),
 	    "unknown type",
 	    "{\"type\":\"error\",\"id\":9,\"error\":\"malformed\"," },
 	{ "extra field", true, true,
@@ -745,6 +743,134 @@ START_TEST(test_id_again_after_answer)
 	turns(3);
 	ck_assert_uint_eq(one.gone, 0);
 	close(fd);
+}
+END_TEST
+
+/* --- requests of ours ------------------------------------------------- */
+
+#define ERROR(id) \
+	"{\"type\":\"error\",\"id\":" #id ",\"error\":\"x\",\"reason\":\"y\"}"
+#define SYNCED(id)                                                \
+	"{\"type\":\"runs.synced\",\"id\":" #id ",\"closed\":[]," \
+	"\"unknown\":[]}"
+#define STATUS_ANSWER(id)                                              \
+	"{\"type\":\"status.answer\",\"id\":" #id ",\"daemon\":\"d\"," \
+	"\"version\":\"1\",\"pid\":1,\"uptime_ms\":0,\"state\":{},"    \
+	"\"warnings\":[]}"
+
+/* The client's end of a link to a daemon, which is a raw socket. */
+static int
+client(void)
+{
+	int sv[2];
+
+	pair(sv);
+	new_end(&one, sv[0], PEER_CLIENT, SIDE_CLIENT, SIDE_FRONTEND,
+	    "dispatchd/queue", "egressd");
+	put_json(sv[1], HELLO);
+	turns(3);
+	return sv[1];
+}
+
+/* Requests 1 and 2 are open; what the daemon says then, and why it is bad. */
+static const struct {
+	const char *name;
+	const char *said[3];
+	const char *why; /* NULL: nothing is */
+} answer_rows[] = {
+	{ "answers", { STATUS_ANSWER(2), STATUS_ANSWER(1) }, NULL },
+	{ "errors", { ERROR(1), ERROR(2) }, NULL },
+	{ "no such request", { STATUS_ANSWER(3) }, "no open request" },
+	{ "error of no such request", { ERROR(3) }, "no open request" },
+	{ "twice", { STATUS_ANSWER(1), STATUS_ANSWER(1) }, "no open request" },
+	{ "twice, an error", { STATUS_ANSWER(1), ERROR(1) },
+	    "no open request" },
+	{ "another kind", { SYNCED(1) }, "wrong kind" },
+	{ "a request", { STATUS(1) }, "may not send" },
+};
+
+START_TEST(test_answers)
+{
+	int fd = client(), i;
+
+	ck_assert_int_eq(send_simple(one.p, MSG_TYPE_status, 1), 0);
+	ck_assert_int_eq(send_simple(one.p, MSG_TYPE_status, 2), 0);
+	turns(3);
+	for (i = 0; answer_rows[_i].said[i] != NULL; i++)
+		put_json(fd, answer_rows[_i].said[i]);
+	turns(5);
+	if (answer_rows[_i].why == NULL) {
+		ck_assert_uint_eq(one.n, 2);
+		ck_assert_uint_eq(one.gone, 0);
+	} else {
+		ck_assert_uint_eq(one.gone, 1);
+		ck_assert_int_eq(one.end, PEER_END_PROTOCOL);
+		ck_assert_msg(strstr(one.why, answer_rows[_i].why) != NULL,
+		    "%s: %s", answer_rows[_i].name, one.why);
+		ck_assert_uint_eq(one.n, (unsigned)i - 1);
+	}
+	close(fd);
+}
+END_TEST
+
+/* As many as the daemon takes, each id once; an answer makes room for one. */
+START_TEST(test_asks)
+{
+	int fd = client(), i;
+
+	for (i = 1; i <= PEER_INFLIGHT_MAX; i++) {
+		ck_assert(peer_can_ask(one.p));
+		ck_assert_int_eq(send_simple(one.p, MSG_TYPE_status, i), 0);
+		ck_assert_int_eq(send_simple(one.p, MSG_TYPE_status, i), -1);
+	}
+	ck_assert(!peer_can_ask(one.p));
+	ck_assert_int_eq(send_simple(one.p, MSG_TYPE_status, i), -1);
+	turns(3);
+	put_json(fd, STATUS_ANSWER(3));
+	until(&one.n, 1);
+	ck_assert(peer_can_ask(one.p));
+	ck_assert_int_eq(send_simple(one.p, MSG_TYPE_status, 3), 0);
+	ck_assert(!peer_can_ask(one.p));
+	ck_assert_uint_eq(one.gone, 0);
+	close(fd);
+}
+END_TEST
+
+/* PID 1 of a run and its daemon greet each other, and take long messages. */
+START_TEST(test_agent_link)
+{
+	static char text[64][4097];
+	const char *argv[64];
+	struct msg m;
+	int sv[2], i;
+
+	pair(sv);
+	new_end(&one, sv[0], PEER_CLIENT, SIDE_RUNS, SIDE_AGENT,
+	    "dispatchd/runs", "agent");
+	new_end(&two, sv[1], PEER_CLIENT, SIDE_AGENT, SIDE_RUNS, "agent-cli",
+	    "dispatchd");
+	for (i = 0; i < 64; i++) {
+		memset(text[i], 'a', 4096);
+		argv[i] = text[i];
+	}
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_agent_start;
+	m.u.agent_start.run = "abcdefghijkl";
+	m.u.agent_start.proxy = m.u.agent_start.canary = "p";
+	m.u.agent_start.gateway = "192.0.2.1";
+	m.u.agent_start.repo = m.u.agent_start.directory = "";
+	m.u.agent_start.base = "";
+	m.u.agent_start.branch = m.u.agent_start.prompt_by = "b";
+	m.u.agent_start.argv.v = argv;
+	m.u.agent_start.argv.n = 64;
+	m.u.agent_start.deadline_ms = m.u.agent_start.bundle_limit = 1;
+	ck_assert_int_eq(peer_send(one.p, &m), 0);
+	until(&two.n, 1);
+	ck_assert_int_eq(send_simple(two.p, MSG_TYPE_agent_released, 0), 0);
+	until(&one.n, 1);
+	ck_assert_uint_eq(one.gone + two.gone, 0);
+	/* The agent itself may not be so long. */
+	ck_assert_uint_eq(one.p->in_max, FRAME_CTL_MAX);
 }
 END_TEST
 
@@ -1475,87 +1601,6 @@ START_TEST(test_sibling_not_big)
 }
 END_TEST
 
-/* one is an end of a link of fw's; returns the other end's socket. */
-static int
-fw_link(enum msg_side me, enum msg_side other)
-{
-	int sv[2];
-
-	pair(sv);
-	new_end(&one, sv[0], PEER_SIBLING, me, other, "egressd/me",
-	    "egressd/other");
-	return sv[1];
-}
-
-static const struct {
-	enum msg_side me, other;
-	const char *json; /* of a message that other may send to me */
-	size_t pad; /* to this length, by blanks */
-	int status;
-} small_rows[] = {
-	{ SIDE_FW, SIDE_PARENT, GO, FRAME_CTL_SMALL_MAX, 0 },
-	{ SIDE_FW, SIDE_PARENT, GO, FRAME_CTL_SMALL_MAX + 1, EXIT_INTERNAL },
-	{ SIDE_FW, SIDE_FRONTEND, STATS(1), FRAME_CTL_SMALL_MAX, 0 },
-	{ SIDE_FW, SIDE_FRONTEND, STATS(1), FRAME_CTL_SMALL_MAX + 1,
-	    EXIT_INTERNAL },
-	{ SIDE_FRONTEND, SIDE_FW, PERMITTED, FRAME_CTL_SMALL_MAX, 0 },
-	{ SIDE_FRONTEND, SIDE_FW, PERMITTED, FRAME_CTL_SMALL_MAX + 1,
-	    EXIT_INTERNAL },
-	/* as long, on another link */
-	{ SIDE_PROXY, SIDE_FRONTEND, STATS(1), FRAME_CTL_SMALL_MAX + 1, 0 },
-};
-
-START_TEST(test_fw_frames)
-{
-	uint8_t hdr[FRAME_HEADER_LEN];
-	char json[FRAME_CTL_SMALL_MAX + 1], text[2048];
-	int sock = fw_link(small_rows[_i].me, small_rows[_i].other), status;
-
-	memset(json, ' ', sizeof(json));
-	memcpy(json, small_rows[_i].json, strlen(small_rows[_i].json));
-	frame_put_control(hdr, small_rows[_i].pad);
-	put(sock, hdr, sizeof(hdr));
-	put(sock, json, small_rows[_i].pad);
-	status = end_of_child(text, sizeof(text));
-	ck_assert_msg(status == small_rows[_i].status, "row %d: %d: %s", _i,
-	    status, text);
-	ck_assert_msg(
-	    (strstr(text, "limit") != NULL) == (status != 0), "%s", text);
-	close(sock);
-}
-END_TEST
-
-/* What is longer does not go out either: a mistake of ours. */
-START_TEST(test_fw_sends_small)
-{
-	char long_text[512], keys[16][8];
-	const char *k[16], *v[16];
-	struct msg m;
-	int sock = fw_link(SIDE_FW, SIDE_FRONTEND), i;
-
-	memset(long_text, 'x', sizeof(long_text) - 1);
-	long_text[sizeof(long_text) - 1] = '\0';
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_error;
-	m.id = 1;
-	m.u.error.error = "x";
-	m.u.error.reason = long_text;
-	ck_assert_int_eq(peer_send(one.p, &m), 0);
-	for (i = 0; i < 16; i++) {
-		snprintf(keys[i], sizeof(keys[i]), "k%d", i);
-		k[i] = keys[i];
-		v[i] = long_text;
-	}
-	m.u.error.detail.k = k;
-	m.u.error.detail.v = v;
-	m.u.error.detail.n = 6;
-	ck_assert_int_eq(peer_send(one.p, &m), 0);
-	m.u.error.detail.n = 8;
-	ck_assert_int_eq(peer_send(one.p, &m), -1);
-	close(sock);
-}
-END_TEST
-
 /* The same bytes, none of them bad. */
 START_TEST(test_good_sibling)
 {
@@ -1749,6 +1794,9 @@ add_client_tests(TCase *t)
 	tcase_add_test(t, test_too_many);
 	tcase_add_loop_test(t, test_open_id_again, 0, 2);
 	tcase_add_test(t, test_id_again_after_answer);
+	LOOP(t, test_answers, answer_rows);
+	tcase_add_test(t, test_asks);
+	tcase_add_test(t, test_agent_link);
 	tcase_add_test(t, test_no_hello);
 	tcase_add_test(t, test_idle_stays);
 	tcase_add_test(t, test_slow_frame);
@@ -1787,8 +1835,6 @@ add_sibling_tests(TCase *t)
 	tcase_add_loop_test(t, test_fd_from_client, 0, 3);
 	LOOP(t, test_bad_sibling, sibling_rows);
 	tcase_add_test(t, test_sibling_not_big);
-	LOOP(t, test_fw_frames, small_rows);
-	tcase_add_test(t, test_fw_sends_small);
 	tcase_add_test(t, test_good_sibling);
 	tcase_add_test(t, test_sibling_over_limit);
 }

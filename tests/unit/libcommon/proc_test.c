@@ -33,6 +33,7 @@
 #define PATIENCE_MS 10000
 #define STEP_MS 5
 #define CAP_BIND (1ULL << 10) /* CAP_NET_BIND_SERVICE */
+#define GROUP 65531
 #define NOFILE 100
 #define LINE_LEN 512
 
@@ -347,22 +348,31 @@ shows(pid_t pid, const char *name)
 
 static const struct {
 	const char *name;
-	const char *argv[8];
+	const char *argv[9];
 	int optind;
 	int want;
 	struct proc_self self;
 } words[] = {
 	{ "whole", { "e", "-x", "proxy", "3", "2", "17", "18" }, 3, 0,
-	    { NAME, "proxy", 3, 2, 17, 18 } },
+	    { NAME, "proxy", 3, 2, 17, 18, 0 } },
 	{ "flags before", { "e", "-d", "-xproxy", "0", "0", "0", "0" }, 3, -1,
 	    { 0 } },
 	{ "largest",
 	    { "e", "-x", "a", "9999", "64", "4294967294", "4294967294" }, 3, 0,
-	    { NAME, "a", 9999, 64, 4294967294U, 4294967294U } },
+	    { NAME, "a", 9999, 64, 4294967294U, 4294967294U, 0 } },
 	{ "no words", { "e", "-x", "proxy" }, 3, -1, { 0 } },
 	{ "one missing", { "e", "-x", "proxy", "3", "2", "17" }, 3, -1, { 0 } },
-	{ "one more", { "e", "-x", "proxy", "3", "2", "17", "18", "19" }, 3, -1,
+	{ "a group", { "e", "-x", "proxy", "3", "2", "17", "18", "19" }, 3, 0,
+	    { NAME, "proxy", 3, 2, 17, 18, 19 } },
+	{ "group 0", { "e", "-x", "proxy", "3", "2", "17", "18", "0" }, 3, -1,
 	    { 0 } },
+	{ "group junk", { "e", "-x", "proxy", "3", "2", "17", "18", "x" }, 3,
+	    -1, { 0 } },
+	{ "group none",
+	    { "e", "-x", "proxy", "3", "2", "17", "18", "4294967295" }, 3, -1,
+	    { 0 } },
+	{ "one more", { "e", "-x", "proxy", "3", "2", "17", "18", "19", "20" },
+	    3, -1, { 0 } },
 	{ "role empty", { "e", "-x", "", "3", "2", "17", "18" }, 3, -1, { 0 } },
 	{ "role long", { "e", "-x", "abcdefghijklmnopq", "3", "2", "1", "1" },
 	    3, -1, { 0 } },
@@ -387,10 +397,10 @@ static const struct {
 START_TEST(test_words)
 {
 	struct proc_self self = { 0 };
-	char *argv[9] = { NULL }, copy[8][32];
+	char *argv[10] = { NULL }, copy[9][32];
 	int argc;
 
-	for (argc = 0; argc < 8 && words[_i].argv[argc] != NULL; argc++) {
+	for (argc = 0; argc < 9 && words[_i].argv[argc] != NULL; argc++) {
 		strlcpy(copy[argc], words[_i].argv[argc], sizeof(copy[0]));
 		argv[argc] = copy[argc];
 	}
@@ -408,6 +418,7 @@ START_TEST(test_words)
 	ck_assert_uint_eq(self.nlinks, words[_i].self.nlinks);
 	ck_assert_uint_eq(self.uid, words[_i].self.uid);
 	ck_assert_uint_eq(self.gid, words[_i].self.gid);
+	ck_assert_uint_eq(self.group, words[_i].self.group);
 }
 END_TEST
 
@@ -509,6 +520,30 @@ START_TEST(test_child)
 	}
 	close(link);
 	ck_assert_int_eq(ended(pid), _i == 0 ? 7 << 8 : 0);
+}
+END_TEST
+
+/* One supplementary group, and no other. */
+START_TEST(test_group)
+{
+	struct proc_spec spec = { .role = "audit", .uid = CHILD_UID };
+	char want[LINE_LEN];
+	int sv[2];
+	pid_t pid;
+
+	if (!is_root())
+		return;
+	spec.gid = CHILD_UID;
+	spec.group = GROUP;
+	ck_assert_int_eq(proc_socketpair(sv), 0);
+	spec.parent_fd = sv[1];
+	pid = proc_spawn(NAME, &spec);
+	ck_assert_int_gt(pid, 0);
+	ck_assert_str_eq(hear(sv[0]), "ready seccomp 1 nnp 1\n");
+	snprintf(want, sizeof(want), "%d", GROUP);
+	ck_assert_str_eq(shows(pid, "Groups:"), want);
+	close(sv[0]);
+	ck_assert_int_eq(ended(pid), 7 << 8);
 }
 END_TEST
 
@@ -978,6 +1013,7 @@ suite(void)
 	tcase_add_test(t, test_user);
 	tcase_add_test(t, test_socketpair);
 	tcase_add_loop_test(t, test_child, 0, 2);
+	tcase_add_test(t, test_group);
 	tcase_add_test(t, test_title);
 	tcase_add_loop_test(t, test_places, 0, ROWS(places));
 	tcase_add_test(t, test_spawn_fails);

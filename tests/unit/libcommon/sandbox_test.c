@@ -40,6 +40,10 @@ static const struct {
 	{ "proxy", SANDBOX_PROXY },
 	{ "resolver", SANDBOX_RESOLVER },
 	{ "fw", SANDBOX_FW },
+	{ "engine", SANDBOX_ENGINE },
+	{ "runs", SANDBOX_RUNS },
+	{ "queue", SANDBOX_QUEUE },
+	{ "dispatch", SANDBOX_DISPATCH },
 	{ "", -1 },
 	{ "Proxy", -1 },
 	{ "proxy ", -1 },
@@ -282,7 +286,7 @@ START_TEST(test_files)
 {
 	char listed[3][128], path[128];
 	const char *list[4] = { NULL };
-	const struct sandbox_paths paths = { list };
+	const struct sandbox_paths paths = { .read = list };
 	struct reading r = { NULL, path };
 	int i, status;
 
@@ -307,7 +311,7 @@ START_TEST(test_replaced)
 {
 	char conf[128], other[128];
 	const char *list[] = { conf, NULL };
-	const struct sandbox_paths paths = { list };
+	const struct sandbox_paths paths = { .read = list };
 	struct reading r = { NULL, conf };
 	struct sandbox_state st;
 	int go[2], status;
