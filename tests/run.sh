@@ -12,8 +12,9 @@ cd "$(dirname "$0")/.." || exit 1
 
 PACKAGES="gcc clang-14 cmake ninja-build pkg-config libevent-dev libyajl-dev
 libssl-dev libseccomp-dev libc-ares-dev libpsl-dev libidn2-dev libbsd-dev
-check publicsuffix mandoc clang-format-14 iproute2 python3 curl wget git
-openssl procps libnftnl-dev libmnl-dev nftables iptables"
+libcurl4-openssl-dev libsqlite3-dev mmdebstrap check publicsuffix mandoc clang-format-14
+iproute2 python3 curl wget git openssl procps libnftnl-dev libmnl-dev nftables
+iptables"
 # For the tests with real clients; they are skipped where it cannot be had.
 CLIENTS="npm python3-pip"
 # For the tests with containers. Whichever engine is there is taken.
@@ -137,7 +138,7 @@ run_lint()
 	done
 	# shellcheck disable=SC2046
 	if clang-format-14 --dry-run -Werror \
-	    $(find libcommon egressd agent-cli tests -name '*.[ch]'); then
+	    $(find libcommon egressd dispatchd agent-cli tests -name '*.[ch]'); then
 		result ok "clang-format"
 	else
 		result "not ok" "clang-format"

@@ -1,0 +1,179 @@
+/*
+ * What stands before every job: which API we speak with the engine that is
+ * there now, and which image every run is made from.
+ *
+ * The API is asked for anew behind every lost connection: the engine may have
+ * been replaced meanwhile. The image is not: what its name means may have been
+ * changed under us, and only engine.info may take that up.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcommon/log.h"
+
+#include "dispatchd/engine_internal.h"
+
+static void
+begin(struct job *j)
+{
+	j->start(j, NULL);
+}
+
+void
+session_lost(struct engine *e)
+{
+	if (e->session.negotiated)
+		log_warnx("the connection to the engine is lost");
+	e->session.negotiated = false;
+}
+
+/* --- the image ------------------------------------------------------------ */
+
+static void
+on_image(struct job *j, const struct http_answer *a)
+{
+	struct engine *e = j->engine;
+	struct engine_image *image;
+
+	if (a->status == 404) {
+		job_fail(
+		    j, "image_absent", "the engine has no image %s", e->image);
+		return;
+	}
+	if (a->status != 200) {
+		job_refused(j, a);
+		return;
+	}
+	/* Another job may have pinned it while this one asked. */
+	if (e->session.image != NULL && j->type != MSG_TYPE_engine_info) {
+		begin(j);
+		return;
+	}
+	if ((image = engine_parse_image(a->body, a->len)) == NULL) {
+		job_fail(j, "internal", "the engine describes no image");
+		return;
+	}
+	if (e->session.image != NULL &&
+	    strcmp(e->session.image->id, image->id) != 0)
+		log_warnx("the image %s was replaced", e->image);
+	engine_image_free(&e->session.image);
+	e->session.image = image;
+	log_info("runs are made from %s, %s", e->image, image->id);
+	begin(j);
+}
+
+static void
+ask_image(struct job *j)
+{
+	job_get(j, on_image, "/images/%s/json", j->engine->image);
+}
+
+/* --- the engine ------------------------------------------------------------
+ */
+
+static void
+on_info(struct job *j, const struct http_answer *a)
+{
+	struct engine *e = j->engine;
+
+	if (a->status != 200) {
+		job_refused(j, a);
+		return;
+	}
+	if (engine_parse_info(a->body, a->len, &e->session.info) == -1) {
+		job_fail(j, "internal", "the engine does not say what it is");
+		return;
+	}
+	if (e->session.image == NULL || j->type == MSG_TYPE_engine_info)
+		ask_image(j);
+	else
+		begin(j);
+}
+
+static void
+on_version(struct job *j, const struct http_answer *a)
+{
+	struct engine *e = j->engine;
+	struct session *s = &e->session;
+	const char *why;
+	int api;
+
+	if (a->status != 200) {
+		job_refused(j, a);
+		return;
+	}
+	if (engine_parse_version(a->body, a->len, &s->version) == -1) {
+		job_fail(j, "internal", "the engine does not say its version");
+		return;
+	}
+	api = engine_choose_api(s->version.min_api, s->version.api, &why);
+	if (api == -1) {
+		job_fail(j, "unavailable", "%s (it speaks 1.%d to 1.%d)", why,
+		    s->version.min_api, s->version.api);
+		return;
+	}
+	s->api = (unsigned)api;
+	s->negotiated = true;
+	log_info("engine %s, API 1.%u", s->version.version, s->api);
+	job_get(j, on_info, "/info");
+}
+
+static void
+on_ping(struct job *j, const struct http_answer *a)
+{
+	const char *why;
+	int max = engine_parse_api(a->api);
+
+	if (a->status != 200) {
+		job_refused(j, a);
+		return;
+	}
+	if (max == -1) {
+		job_fail(j, "unavailable",
+		    "what listens on the engine's socket is no engine");
+		return;
+	}
+	if (engine_choose_api(0, max, &why) == -1) {
+		job_fail(j, "unavailable", "%s (1.%d)", why, max);
+		return;
+	}
+	job_get(j, on_version, "/version");
+}
+
+void
+session_begin(struct job *j)
+{
+	struct session *s = &j->engine->session;
+
+	if (j->type == MSG_TYPE_engine_info)
+		s->negotiated = false;
+	if (s->negotiated && s->image != NULL)
+		begin(j);
+	else if (s->negotiated)
+		ask_image(j);
+	else {
+		j->raw = true;
+		job_get(j, on_ping, "/_ping");
+	}
+}
+
+void
+session_info(struct job *j, const struct http_answer *a)
+{
+	const struct session *s = &j->engine->session;
+	struct msg m = { .type = MSG_TYPE_engine_info_answer };
+	char api[16];
+
+	snprintf(api, sizeof(api), "1.%u", s->api);
+	m.u.engine_info_answer.version = s->version.version;
+	m.u.engine_info_answer.api = api;
+	m.u.engine_info_answer.image_id = s->image->id;
+	m.u.engine_info_answer.live_restore = s->info.live_restore;
+	m.u.engine_info_answer.memory = s->info.memory;
+	m.u.engine_info_answer.cpus = s->info.cpus;
+	m.u.engine_info_answer.warnings.v = s->info.warnings;
+	m.u.engine_info_answer.warnings.n = s->info.nwarnings;
+	job_answer(j, &m);
+}
