@@ -1,0 +1,185 @@
+#ifndef DISPATCHD_QUEUE_H
+#define DISPATCHD_QUEUE_H
+
+/*
+ * What the files of the process queue share. It decides everything about runs
+ * and does nothing to them by itself: it writes the next state, then has its
+ * siblings and egressd do what that state stands for.
+ */
+
+#include <sys/queue.h>
+
+#include <event2/event.h>
+
+#include "libcommon/audit.h"
+#include "libcommon/peer.h"
+
+#include "dispatchd/dispatchd.h"
+#include "dispatchd/queue_admit.h"
+#include "dispatchd/queue_store.h"
+
+#define QUEUE_NOFILE 256
+#define QUEUE_CALL_MS 30000 /* a sibling, or egressd, answers within */
+#define QUEUE_ENGINE_MS 120000 /* the engine, which may pull at a disk */
+#define QUEUE_PROOF_MS 60000 /* from the start to the proof */
+#define QUEUE_RECONNECT_MS 60000 /* PID 1 comes back */
+#define QUEUE_HARVEST_MS 300000 /* from the tool's end to the bundle */
+#define QUEUE_LEAVE_MS 10000 /* PID 1 leaves when told */
+#define QUEUE_GRACE_MS 10000 /* between TERM and KILL */
+#define QUEUE_TICK_MS 500 /* deadlines are looked at so often */
+#define QUEUE_RETRY_MS 1000 /* what failed is tried again */
+#define QUEUE_RETRY_MAX_MS 30000
+#define QUEUE_SUBMITS_MAX 32 /* prompts on their way here */
+#define QUEUE_WATCHERS_MAX 512
+
+struct qjob;
+
+/* --- queue_call.c: requests that wait for their answer ------------------ */
+
+/* m: the answer, an error, or NULL when there was none in time. */
+typedef void call_fn(struct qjob *j, const struct msg *m);
+
+/*
+ * Send a request on a link; fn is called once, from the loop, unless the job
+ * is forgotten. m->id is given here. NULL link or a link that has ended: fn
+ * gets NULL, from the loop.
+ */
+void call_send(
+    struct peer *p, struct msg *m, struct qjob *j, int timeout_ms, call_fn *fn);
+/* An answer came on that link. False: nobody waits for it. */
+bool call_answered(struct peer *p, const struct msg *m);
+/* The link is gone: all its calls get NULL. */
+void call_lost(struct peer *p);
+void call_forget(struct qjob *j);
+bool call_waits(const struct qjob *j);
+
+/* --- a run that is not over --------------------------------------------- */
+
+struct qjob {
+	TAILQ_ENTRY(qjob) entry;
+	struct queue_row row;
+	bool egress_open; /* egressd said so, on the present link */
+	bool door; /* made */
+	bool fed; /* runs has what it is to do */
+	bool created, started;
+	bool expected; /* runs knows which process PID 1 is */
+	bool summed; /* egressd said last what it did */
+	char phase[17]; /* PID 1's; "none": not connected */
+	bool connected;
+	bool proved, proof_bad;
+	bool release_due; /* COMMITTED is recorded */
+	bool exited, bundled; /* runs said so */
+	char exit_reason[17];
+	bool oom;
+	enum queue_container container; /* as seen last */
+	bool container_gone; /* its PID 1 has ended: harvest what there is */
+	/* Taking it down, in this order; again: it goes back to QUEUED. */
+	bool removing, again;
+	bool container_down, egress_down, runs_down;
+	bool finished; /* PID 1 was told to leave */
+	bool has_bundle;
+	int64_t retry_ms, retry_at;
+	int64_t state_at; /* boot ms: when this state began, for us */
+	int64_t gone_at; /* PID 1 not connected since; 0: it is */
+	int64_t output_at; /* the last byte of output or tunnel; 0: none */
+	int64_t kill_at; /* KILL then; 0 */
+	int64_t asked_status_at;
+	int64_t tunnel_bytes;
+	char why[QUEUE_WHY_MAX + 1]; /* a queued run: what it waits for */
+};
+
+TAILQ_HEAD(qjob_list, qjob);
+
+struct queue {
+	struct event_base *base;
+	struct peer *parent, *frontend, *engine, *runs, *recorder;
+	struct peer *egressd; /* NULL: not connected */
+	struct audit_client *audit;
+	struct dispatch_config *config, *loading;
+	int64_t generation, loading_generation;
+	int64_t roots_missing;
+	struct queue_store *store;
+	struct queue_admission admission;
+	struct qjob_list jobs; /* those that are live */
+	size_t njobs;
+	char image[130];
+	bool engine_ready; /* its objects are known, jobs are adopted */
+	bool go;
+	struct event *tick;
+	uint32_t next_stream;
+};
+
+extern struct queue queue;
+
+/* queue.c */
+void queue_send(struct peer *p, const struct msg *m);
+/*
+ * Begin a stream, before it is announced; its bytes (copied, zeroed when sent)
+ * go as there is credit. Returns its id, 0 for no bytes.
+ */
+uint32_t queue_stream_push(struct peer *p, const void *buf, size_t len);
+
+/* queue_job.c: forward, to COMMITTED */
+struct qjob *qjob_find(const char *run);
+struct qjob *qjob_new(const struct queue_row *row);
+void qjob_free(struct qjob *j);
+/*
+ * Write the next state: row, then record. False when it cannot be now; it is
+ * tried again.
+ */
+bool qjob_step(struct qjob *j, enum queue_state to, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Do what the present state asks for, if nothing is under way. */
+void qjob_drive(struct qjob *j);
+/* Later, longer each time. */
+void qjob_retry(struct qjob *j);
+void qjob_admit_all(void);
+/*
+ * One that was found running: its door, its words and its PID 1's number are
+ * made known to runs again. True when there is nothing more to do for that.
+ */
+bool qjob_attach(struct qjob *j);
+/* Back to QUEUED: nothing of it has happened. */
+void qjob_requeue(struct qjob *j, const char *why);
+
+/* queue_end.c: from COMMITTED to DONE */
+void qjob_end(struct qjob *j, enum queue_class class, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void qjob_stop(struct qjob *j, enum queue_class class, const char *reason);
+void qjob_exited(struct qjob *j, const struct msg_job_exited *m);
+void qjob_bundle(struct qjob *j, const struct msg_job_bundle *m);
+void qjob_drive_end(struct qjob *j);
+void qjob_deadlines(struct qjob *j);
+void qjob_engine_state(struct qjob *j, const struct msg_engine_state *m);
+
+/* queue_runs.c: what the process runs tells */
+void queue_dispatch_runs(struct peer *p, struct msg *m, int fd, void *arg);
+
+/* queue_egress.c: the link to egressd */
+void egress_init(void);
+/* Open every run of ours there anew, and have all others closed. */
+void egress_all(void);
+void egress_open(struct qjob *j);
+void egress_close(struct qjob *j, call_fn *fn);
+void egress_status(struct qjob *j);
+
+/* queue_recover.c: at the start, and when the engine is back */
+void recover_begin(void);
+void recover_event(const struct msg_engine_event *m);
+
+/* queue_client.c: what clients ask, by the frontend */
+void client_submit(int64_t id, const struct msg_job_submit *m);
+void client_stream_data(uint32_t stream, const uint8_t *buf, size_t len);
+void client_stream_end(uint32_t stream, bool ok, const char *why);
+void client_wait(int64_t id, const struct msg_wait *m);
+void client_ps(int64_t id, const struct msg_ps *m);
+void client_show(int64_t id, const struct msg_show *m);
+void client_stop(int64_t id, const struct msg_stop *m);
+void client_rm(int64_t id, const struct msg_rm *m);
+/* A run came to another state, or is over: those who wait for it hear. */
+void client_event(const struct queue_row *row, const char *detail);
+void client_over(const struct queue_row *row);
+
+void queue_main(const struct proc_self *self) __attribute__((noreturn));
+
+#endif

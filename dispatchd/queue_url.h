@@ -1,0 +1,7 @@
+#ifndef DISPATCHD_QUEUE_URL_H
+#define DISPATCHD_QUEUE_URL_H
+
+#define QUEUE_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define QUEUE_DIGITS "0123456789"
+
+#endif
