@@ -1,0 +1,187 @@
+#ifndef DISPATCHD_FRONTEND_H
+#define DISPATCHD_FRONTEND_H
+
+/*
+ * What the files of the frontend share: the process that has the clients of
+ * dispatchd.sock. It decodes what they send and hands it on; it has no file,
+ * no network, and decides nothing but who may ask.
+ */
+
+#include <sys/queue.h>
+#include <sys/tree.h>
+
+#include <event2/event.h>
+
+#include "libcommon/audit.h"
+#include "libcommon/creds.h"
+#include "libcommon/peer.h"
+#include "libcommon/proc.h"
+
+#include "dispatchd/dispatchd.h"
+
+#define FRONTEND_NOFILE 1024
+#define FRONTEND_CLIENTS_MAX 256
+#define FRONTEND_USER_MAX 32 /* connections of one uid */
+#define FRONTEND_BACKOFF_MS 100
+#define FRONTEND_CALLS_MAX 1024 /* requests at the siblings */
+#define FRONTEND_WATCHES_MAX 256 /* runs that are waited for */
+#define FRONTEND_RELAY_MAX 64 /* streams that pass through here */
+#define FRONTEND_USER_RELAY_MAX 16 /* of clients of one uid */
+#define FRONTEND_TICK_MS 1000 /* deadlines are looked at so often */
+#define FRONTEND_CALL_MS 60000 /* a sibling answers within */
+#define FRONTEND_CREDIT_MS 10000 /* a client says that it will read */
+#define FRONTEND_STALL_MS 60000 /* and a prompt or bundle moves on */
+
+struct call;
+struct waiter;
+
+struct user {
+	TAILQ_ENTRY(user) entry;
+	struct peer *peer;
+	struct creds creds;
+	TAILQ_HEAD(, call) calls;
+	TAILQ_HEAD(, waiter) waits;
+};
+
+struct front {
+	struct event_base *base;
+	struct peer *parent, *queue, *runs, *recorder;
+	struct audit_client *audit;
+	int64_t started_ms; /* boot clock */
+	int64_t last_id; /* of requests to the siblings */
+	bool draining;
+	size_t nusers;
+};
+
+extern struct front front;
+
+void
+dispatch_frontend_main(const struct proc_self *self) __attribute__((noreturn));
+
+/* Send to a sibling; what cannot be sent is our own error. */
+void front_send(struct peer *p, const struct msg *m);
+/* Refuse a client's request; logged. */
+void
+front_refuse(struct user *u, int64_t id, const char *code, const char *reason);
+
+/* --- frontend_peers.c: the table that the parent sent ------------------- */
+
+enum verb {
+	VERB_run,
+	VERB_ps,
+	VERB_logs,
+	VERB_stop,
+	VERB_rm,
+	VERB_show,
+	VERB_status,
+	VERB_MAX
+};
+
+#define VERB_BIT(v) (1U << (v))
+
+void front_peers_begin(const struct msg_table_begin *m);
+void front_peers_row(const struct msg_peer_row *m);
+void front_peers_end(const struct msg_table_end *m);
+/* Has a client any of these? */
+bool front_peers_may(const struct creds *c, unsigned verbs);
+
+/* --- frontend_status.c -------------------------------------------------- */
+
+void front_state_set(const struct msg_state *m);
+void front_status(struct user *u, int64_t id);
+
+/* --- frontend_refuse.c: what `peers` does not let, recorded ------------- */
+
+/* Record, then answer "refused". run may be NULL. */
+void front_refuse_recorded(
+    struct user *u, int64_t id, const char *request, const char *run);
+void front_refuse_user_gone(const struct user *u);
+
+/* --- frontend_wait.c: `wait` -------------------------------------------- */
+
+void front_wait(struct user *u, int64_t id, const struct msg_wait *m);
+/* What the queue said with the id of a wait. False: none has it. */
+bool front_wait_event(struct msg *m);
+bool front_wait_answer(struct msg *m);
+void front_wait_user_gone(struct user *u);
+size_t front_wait_count(void);
+
+/* --- frontend_call.c: requests that a sibling answers ------------------- */
+
+enum relay_way {
+	RELAY_NONE,
+	RELAY_UP, /* the client's prompt, to the queue */
+	RELAY_DOWN /* a log or a bundle, from runs */
+};
+
+struct call {
+	RB_ENTRY(call) by_id;
+	TAILQ_ENTRY(call) of_user;
+	struct user *user; /* NULL: it left, or has been answered */
+	int64_t client_id; /* as the client knows it, */
+	int64_t id; /* and the sibling */
+	enum msg_type type; /* the client's request */
+	struct peer *to;
+	bool asked; /* the sibling has it */
+	int64_t deadline; /* boot ms; 0: none */
+	/* Its stream, if it has one: frontend_relay.c */
+	TAILQ_ENTRY(call) relay;
+	enum relay_way way;
+	uint32_t client_stream, stream;
+	int64_t max; /* bytes that it may have */
+	bool flowing; /* the source was told to send */
+	bool source_over, sink_over;
+	size_t pending; /* passed on, not credited to the source yet */
+	/* A request, and an answer, that wait for the stream. */
+	char run[RUNID_LEN + 1];
+	int64_t since;
+	bool follow;
+	bool held;
+	struct msg answer;
+	char sha256[65];
+};
+
+/* Hand a request on; its answer comes back by itself. */
+void front_call(struct user *u, struct msg *m, struct peer *to);
+void front_call_run(struct user *u, int64_t id, const struct msg_run *m);
+/* logs or bundle.get; the latter without since and follow. */
+void front_call_read(struct user *u, struct msg *m);
+/* From a sibling: an answer, an error, or a ps.row. */
+void front_call_answer(struct peer *from, struct msg *m);
+void front_call_event(struct peer *from, struct msg *m);
+void front_call_user_gone(struct user *u);
+void front_call_tick(int64_t now);
+/* Its stream is over: what was held may go out. */
+void front_call_flush(struct call *c);
+/* Ask what was put off until the client gave credit. */
+void front_call_ask(struct call *c);
+/* Answer the client with an error; the sibling's answer is awaited. */
+void front_call_fail(struct call *c, const char *code, const char *reason);
+/* Time begins anew. */
+void front_call_touch(struct call *c);
+size_t front_call_count(void);
+
+/* --- frontend_relay.c: streams through this process --------------------- */
+
+/*
+ * Begin the outgoing half. NULL, or why not; then c has no stream. It is
+ * ended by front_relay_end, whatever happened to it.
+ */
+const char *front_relay_begin(
+    struct call *c, enum relay_way way, int64_t client_stream, int64_t max);
+void front_relay_end(struct call *c, const char *why);
+size_t front_relay_count(void);
+
+/* The streams of struct peer_ops, of each link that has some. */
+void front_relay_queue_ready(struct peer *, uint32_t, void *);
+void front_relay_queue_end(struct peer *, uint32_t, bool, const char *, void *);
+void
+front_relay_runs_data(struct peer *, uint32_t, const uint8_t *, size_t, void *);
+void front_relay_runs_end(struct peer *, uint32_t, bool, const char *, void *);
+void front_relay_client_data(
+    struct peer *, uint32_t, const uint8_t *, size_t, void *);
+void front_relay_client_ready(struct peer *, uint32_t, void *);
+void
+front_relay_client_end(struct peer *, uint32_t, bool, const char *, void *);
+
+#endif

@@ -1,0 +1,196 @@
+/*
+ * The link to egressd, as a client of it. It keeps no run over its restart, so
+ * behind each new connection every open run is opened again, and then all
+ * others are closed.
+ */
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcommon/clock.h"
+#include "libcommon/fd.h"
+#include "libcommon/log.h"
+
+#include "dispatchd/queue.h"
+
+#define EGRESS_AGAIN_MS 1000
+
+static struct event *again;
+static bool sync_due;
+
+static void egress_connect(int, short, void *);
+static void egress_message(struct peer *, struct msg *, int, void *);
+static void egress_gone(struct peer *, enum peer_end, const char *, void *);
+
+static const struct peer_ops egress_ops = { .message = egress_message,
+	.gone = egress_gone };
+
+static void
+connect_later(void)
+{
+	struct timeval tv = { EGRESS_AGAIN_MS / 1000,
+		EGRESS_AGAIN_MS % 1000 * 1000 };
+
+	evtimer_add(again, &tv);
+}
+
+static void
+egress_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
+{
+	struct qjob *j;
+
+	log_warnx("egressd is away: %s", why);
+	call_lost(p);
+	peer_free(&queue.egressd);
+	/* Closed until it is opened anew; the runs themselves go on. */
+	TAILQ_FOREACH(j, &queue.jobs, entry)
+		j->egress_open = false;
+	connect_later();
+}
+
+static void
+egress_message(struct peer *p, struct msg *m, int fd, void *arg)
+{
+	if (!call_answered(p, m))
+		log_debug("an answer of egressd that came late");
+}
+
+static void
+synced(struct qjob *j, const struct msg *m)
+{
+	if (m == NULL || m->type != MSG_TYPE_runs_synced) {
+		sync_due = true;
+		return;
+	}
+	if (m->u.runs_synced.closed.n > 0)
+		log_info("egressd closed %zu runs that are over",
+		    m->u.runs_synced.closed.n);
+}
+
+static void
+sync_runs(void)
+{
+	const char *ids[DISPATCH_RUNS_MAX];
+	struct qjob *j;
+	struct msg m;
+	size_t n = 0;
+
+	TAILQ_FOREACH(j, &queue.jobs, entry) {
+		if (n < DISPATCH_RUNS_MAX && !j->egress_down)
+			ids[n++] = j->row.run;
+	}
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_runs_sync;
+	m.u.runs_sync.runs.v = ids;
+	m.u.runs_sync.runs.n = n;
+	sync_due = false;
+	call_send(queue.egressd, &m, NULL, QUEUE_CALL_MS, synced);
+}
+
+/*
+ * Not before the runs that are alive are known: a list without them would close
+ * them all.
+ */
+void
+egress_all(void)
+{
+	struct qjob *j, *next;
+
+	if (queue.egressd == NULL || !queue.engine_ready)
+		return;
+	sync_runs();
+	TAILQ_FOREACH_SAFE(j, &queue.jobs, entry, next) {
+		j->retry_at = 0;
+		if (j->row.state >= STATE_ADMITTED && !j->removing &&
+		    !call_waits(j))
+			egress_open(j);
+	}
+}
+
+static void
+egress_connect(int unused, short what, void *arg)
+{
+	int fd;
+
+	fd = fd_connect_unix(queue.config->egressd);
+	if (fd == -1 || fd_set_nonblock(fd) == -1) {
+		log_warn("egressd at %s", queue.config->egressd);
+		if (fd != -1)
+			close(fd);
+		connect_later();
+		return;
+	}
+	queue.egressd = peer_new(queue.base, fd, PEER_CLIENT, SIDE_CLIENT,
+	    SIDE_FRONTEND, "dispatchd", "egressd", &egress_ops, NULL);
+	if (queue.egressd == NULL) {
+		connect_later();
+		return;
+	}
+	egress_all();
+}
+
+void
+egress_init(void)
+{
+	struct timeval now = { 0, 0 };
+
+	if (again != NULL)
+		return;
+	again = evtimer_new(queue.base, egress_connect, NULL);
+	if (again == NULL)
+		fatalx("out of memory");
+	evtimer_add(again, &now);
+}
+
+static void
+status_told(struct qjob *j, const struct msg *m)
+{
+	const struct msg_run_status_answer *s;
+	char text[64 * 1024];
+	size_t i;
+
+	if (m == NULL || m->type != MSG_TYPE_run_status_answer) {
+		qjob_drive(j);
+		return;
+	}
+	s = &m->u.run_status_answer;
+	if (s->bytes_up + s->bytes_down != j->tunnel_bytes) {
+		j->tunnel_bytes = s->bytes_up + s->bytes_down;
+		j->output_at =
+		    clock_boot_ms() - (s->quiet_ms > 0 ? s->quiet_ms : 0);
+	}
+	j->row.allowed = s->allowed;
+	j->row.denied = s->denied;
+	j->row.bytes_up = s->bytes_up;
+	j->row.bytes_down = s->bytes_down;
+	text[0] = '\0';
+	for (i = 0; i < s->denials.n; i++) {
+		strlcat(text, s->denials.k[i], sizeof(text));
+		strlcat(text, "\t", sizeof(text));
+		strlcat(text, s->denials.v[i], sizeof(text));
+		strlcat(text, "\n", sizeof(text));
+	}
+	if (text[0] != '\0' &&
+	    queue_store_note(queue.store, j->row.run, "denials", text) == -1)
+		log_warnx(
+		    "run %s: %s", j->row.run, queue_store_why(queue.store));
+	qjob_drive(j);
+}
+
+void
+egress_status(struct qjob *j)
+{
+	struct msg m;
+
+	if (queue.egressd == NULL || !peer_can_ask(queue.egressd))
+		return;
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_run_status;
+	m.u.run_status.run = j->row.run;
+	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, status_told);
+}

@@ -1,0 +1,495 @@
+/*
+ * A run from COMMITTED to DONE, and every other way out. Once committed it is
+ * never started again: what can still be had of it is harvested, and what it
+ * was is said as far as there is evidence.
+ */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcommon/clock.h"
+#include "libcommon/log.h"
+
+#include "dispatchd/queue.h"
+
+/* --- taking it down ---------------------------------------------------- */
+
+static void
+container_removed(struct qjob *j, const struct msg *m)
+{
+	if (m == NULL || m->type != MSG_TYPE_engine_done) {
+		log_warnx("run %s: its container stays: %s", j->row.run,
+		    m != NULL ? m->u.error.reason : "no answer");
+		qjob_retry(j);
+		return;
+	}
+	j->container_down = true;
+	qjob_drive(j);
+}
+
+static void
+egress_closed(struct qjob *j, const struct msg *m)
+{
+	if (m == NULL || m->type != MSG_TYPE_run_closed) {
+		/* Until egressd is back: it knows of no run then. */
+		qjob_retry(j);
+		return;
+	}
+	if (m->u.run_closed.known) {
+		j->row.allowed = m->u.run_closed.allowed;
+		j->row.denied = m->u.run_closed.denied;
+		j->row.bytes_up = m->u.run_closed.bytes_up;
+		j->row.bytes_down = m->u.run_closed.bytes_down;
+	}
+	j->egress_down = true;
+	qjob_drive(j);
+}
+
+static void
+runs_closed(struct qjob *j, const struct msg *m)
+{
+	struct msg e;
+
+	if (m == NULL || m->type != MSG_TYPE_job_closed) {
+		qjob_retry(j);
+		return;
+	}
+	if (m->u.job_closed.bytes > 0) {
+		j->row.log_bytes = m->u.job_closed.bytes;
+		j->row.log_kept = m->u.job_closed.kept;
+		j->row.log_dropped = m->u.job_closed.dropped;
+	}
+	j->runs_down = true;
+	memset(&e, 0, sizeof(e));
+	e.type = MSG_TYPE_door_remove;
+	e.u.door_remove.run = j->row.run;
+	queue_send(queue.parent, &e);
+	qjob_drive(j);
+}
+
+static void
+ask(struct qjob *j, struct peer *p, enum msg_type type, int ms, call_fn *fn)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = type;
+	switch (type) {
+	case MSG_TYPE_engine_remove:
+		m.u.engine_remove.run = j->row.run;
+		break;
+	case MSG_TYPE_engine_kill:
+		m.u.engine_kill.run = j->row.run;
+		break;
+	case MSG_TYPE_engine_inspect:
+		m.u.engine_inspect.run = j->row.run;
+		break;
+	case MSG_TYPE_run_close:
+		m.u.run_close.run = j->row.run;
+		break;
+	case MSG_TYPE_job_close:
+		m.u.job_close.run = j->row.run;
+		/* An attempt that goes back has no output to keep. */
+		m.u.job_close.remove = j->again;
+		break;
+	default:
+		panic("no such request");
+	}
+	call_send(p, &m, j, ms, fn);
+}
+
+void
+egress_close(struct qjob *j, call_fn *fn)
+{
+	ask(j, queue.egressd, MSG_TYPE_run_close, QUEUE_CALL_MS, fn);
+}
+
+/* All of it is down: the last rows. */
+static void
+over(struct qjob *j)
+{
+	struct queue_row row;
+
+	if (j->again) {
+		j->row.network[0] = j->row.container[0] = '\0';
+		if (!qjob_step(j, STATE_QUEUED, "%s", j->row.reason))
+			return;
+		qjob_free(j);
+		qjob_admit_all();
+		return;
+	}
+	if (j->row.state != STATE_CLOSED &&
+	    !qjob_step(j, STATE_CLOSED, "all of it is closed"))
+		return;
+	if (!qjob_step(j, STATE_DONE, "%s",
+	        j->row.reason[0] != '\0' ? j->row.reason
+	                                 : queue_class_name(j->row.class)))
+		return;
+	row = j->row;
+	qjob_free(j);
+	client_over(&row);
+	qjob_admit_all();
+}
+
+static void
+take_down(struct qjob *j)
+{
+	if (!j->container_down)
+		ask(j, queue.engine, MSG_TYPE_engine_remove, QUEUE_ENGINE_MS,
+		    container_removed);
+	else if (!j->summed && queue.egressd != NULL) {
+		j->summed = true;
+		egress_status(j);
+		if (!call_waits(j))
+			take_down(j);
+	} else if (!j->egress_down)
+		egress_close(j, egress_closed);
+	else if (!j->runs_down)
+		ask(j, queue.runs, MSG_TYPE_job_close, QUEUE_CALL_MS,
+		    runs_closed);
+	else
+		over(j);
+}
+
+void
+qjob_end(struct qjob *j, enum queue_class class, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (j->row.class == CLASS_NONE) {
+		j->row.class = class;
+		va_start(ap, fmt);
+		vsnprintf(j->row.reason, sizeof(j->row.reason), fmt, ap);
+		va_end(ap);
+		log_info("run %s ends: %s: %s", j->row.run,
+		    queue_class_name(class), j->row.reason);
+	}
+	j->removing = true;
+	j->retry_at = 0;
+	qjob_drive(j);
+}
+
+void
+qjob_requeue(struct qjob *j, const char *why)
+{
+	if (j->removing)
+		return;
+	log_info("run %s goes back to the queue: %s", j->row.run, why);
+	strlcpy(j->row.reason, why, sizeof(j->row.reason));
+	j->removing = j->again = true;
+	j->retry_at = 0;
+	qjob_drive(j);
+}
+
+/* --- stopping ----------------------------------------------------------- */
+
+static void
+killed(struct qjob *j, const struct msg *m)
+{
+	if (m == NULL || m->type != MSG_TYPE_engine_done)
+		qjob_retry(j);
+	else
+		j->container_gone = true;
+	qjob_drive(j);
+}
+
+void
+qjob_stop(struct qjob *j, enum queue_class class, const char *reason)
+{
+	struct msg m;
+
+	if (j->row.class != CLASS_NONE || j->row.stop != CLASS_NONE)
+		return;
+	log_info("run %s is stopped: %s", j->row.run, reason);
+	j->row.stop = class;
+	strlcpy(j->row.reason, reason, sizeof(j->row.reason));
+	if (queue_store_save(queue.store, &j->row) == -1)
+		log_warnx(
+		    "run %s: %s", j->row.run, queue_store_why(queue.store));
+	/* Before it was released there is nothing to harvest. */
+	if (j->row.state < STATE_COMMITTED ||
+	    (j->row.state == STATE_COMMITTED && !j->release_due)) {
+		qjob_end(j, class, "%s", reason);
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_job_stop;
+	m.u.job_stop.run = j->row.run;
+	m.u.job_stop.reason = class == CLASS_DEADLINE ? "deadline" : "stop";
+	m.u.job_stop.grace_ms = QUEUE_GRACE_MS;
+	queue_send(queue.runs, &m);
+	/* PID 1 kills at grace; if it does not come to an end, we do. */
+	j->kill_at = clock_boot_ms() + 2 * QUEUE_GRACE_MS;
+	qjob_drive(j);
+}
+
+/* --- COMMITTED, RUNNING ------------------------------------------------- */
+
+static void
+release(struct qjob *j)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_job_release;
+	m.u.job_release.run = j->row.run;
+	queue_send(queue.runs, &m);
+}
+
+/* The container has ended, and nobody has told how the tool did. */
+static void
+lost_tool(struct qjob *j)
+{
+	if (j->row.state == STATE_COMMITTED && !j->row.released &&
+	    j->row.pid1_exit == QUEUE_EXIT_NOTHING) {
+		qjob_requeue(j, "PID 1 says that it began nothing");
+		return;
+	}
+	j->row.class = j->row.stop != CLASS_NONE ? j->row.stop
+	    : j->oom                             ? CLASS_OOM
+	                                         : CLASS_LOST_INFRA;
+	if (j->row.reason[0] == '\0')
+		snprintf(j->row.reason, sizeof(j->row.reason),
+		    "the container ended with status %lld%s before the tool "
+		    "was seen to",
+		    (long long)j->row.pid1_exit,
+		    j->oom ? ", out of memory" : "");
+	if (qjob_step(j, STATE_EXITED, "%s", j->row.reason))
+		qjob_drive(j);
+}
+
+static void
+drive_committed(struct qjob *j)
+{
+	if (j->exited) {
+		/* "released" was lost on the way; this says it as well. */
+		(void)qjob_step(j, STATE_EXITED, "tool: %s", j->exit_reason);
+		qjob_drive(j);
+	} else if (j->container_gone)
+		lost_tool(j);
+	else if (j->row.released) {
+		if (qjob_step(j, STATE_RUNNING, "released"))
+			qjob_drive(j);
+	} else if (j->release_due && j->connected)
+		release(j);
+}
+
+static void
+drive_running(struct qjob *j)
+{
+	if (j->exited) {
+		if (qjob_step(j, STATE_EXITED, "tool: %s, status %lld",
+		        j->exit_reason, (long long)j->row.exit_code))
+			qjob_drive(j);
+	} else if (j->container_gone)
+		lost_tool(j);
+}
+
+void
+qjob_exited(struct qjob *j, const struct msg_job_exited *m)
+{
+	if (j->exited)
+		return;
+	j->exited = true;
+	j->row.exit_code = m->exit_code;
+	j->row.signal = m->signal;
+	strlcpy(j->exit_reason, m->reason, sizeof(j->exit_reason));
+	if (m->detail != NULL && j->row.reason[0] == '\0')
+		strlcpy(j->row.reason, m->detail, sizeof(j->row.reason));
+	qjob_drive(j);
+}
+
+/* --- EXITED, HARVESTED --------------------------------------------------- */
+
+static void
+decide(struct qjob *j)
+{
+	struct queue_exit e;
+
+	if (j->row.class != CLASS_NONE)
+		return;
+	memset(&e, 0, sizeof(e));
+	e.stop = j->row.stop;
+	e.reason = j->exit_reason;
+	e.exit_code = (int)j->row.exit_code;
+	e.signal = (int)j->row.signal;
+	e.oom = j->oom;
+	e.repo = j->row.url[0] != '\0';
+	e.bundle = j->has_bundle;
+	j->row.class = queue_class_of(&e);
+}
+
+static void
+drive_exited(struct qjob *j)
+{
+	bool late = clock_boot_ms() - j->state_at > QUEUE_HARVEST_MS;
+
+	if (!j->bundled && !j->container_gone && !late)
+		return;
+	decide(j);
+	if (!j->bundled && j->row.reason[0] == '\0')
+		strlcpy(j->row.reason, "its branch could not be had",
+		    sizeof(j->row.reason));
+	if (qjob_step(j, STATE_HARVESTED,
+	        j->has_bundle ? "bundle %.12s, %lld bytes"
+	                      : "no bundle%.0s%.0lld",
+	        j->row.bundle_sha256, (long long)j->row.bundle_bytes))
+		qjob_drive(j);
+}
+
+void
+qjob_bundle(struct qjob *j, const struct msg_job_bundle *m)
+{
+	if (j->bundled)
+		return;
+	j->bundled = true;
+	j->has_bundle = m->bytes > 0;
+	j->row.bundle_bytes = m->bytes;
+	strlcpy(j->row.bundle_sha256, m->sha256, sizeof(j->row.bundle_sha256));
+	strlcpy(j->row.base_commit, m->base, sizeof(j->row.base_commit));
+	strlcpy(j->row.head, m->head, sizeof(j->row.head));
+	qjob_drive(j);
+}
+
+/* PID 1 may leave; when it has, or does not, the rest is taken down. */
+static void
+drive_harvested(struct qjob *j)
+{
+	struct msg m;
+
+	if (!j->finished) {
+		j->finished = true;
+		memset(&m, 0, sizeof(m));
+		m.type = MSG_TYPE_job_finish;
+		m.u.job_finish.run = j->row.run;
+		queue_send(queue.runs, &m);
+	}
+	if (j->connected && !j->container_gone &&
+	    clock_boot_ms() - j->state_at < QUEUE_LEAVE_MS)
+		return;
+	j->removing = true;
+	take_down(j);
+}
+
+void
+qjob_drive_end(struct qjob *j)
+{
+	if (j->removing) {
+		take_down(j);
+		return;
+	}
+	switch (j->row.state) {
+	case STATE_QUEUED:
+	case STATE_ADMITTED:
+	case STATE_OPENED:
+	case STATE_CREATED:
+	case STATE_GATED:
+		/* It was stopped before it began. */
+		qjob_end(j, j->row.stop, "%s", j->row.reason);
+		break;
+	case STATE_COMMITTED:
+		if (qjob_attach(j))
+			drive_committed(j);
+		break;
+	case STATE_RUNNING:
+		if (qjob_attach(j))
+			drive_running(j);
+		break;
+	case STATE_EXITED:
+		if (qjob_attach(j))
+			drive_exited(j);
+		break;
+	case STATE_HARVESTED:
+	case STATE_PUBLISHING:
+	case STATE_PUBLISHED:
+		drive_harvested(j);
+		break;
+	case STATE_CLOSED:
+		j->removing = true;
+		take_down(j);
+		break;
+	case STATE_DONE:
+	case STATE_MAX:
+		break;
+	}
+}
+
+/* --- time ----------------------------------------------------------------- */
+
+static void
+inspected(struct qjob *j, const struct msg *m)
+{
+	if (m != NULL && m->type == MSG_TYPE_engine_state)
+		qjob_engine_state(j, &m->u.engine_state);
+	qjob_drive(j);
+}
+
+void
+qjob_engine_state(struct qjob *j, const struct msg_engine_state *s)
+{
+	j->container = queue_container_parse(s->status);
+	j->oom = j->oom || s->oom;
+	if (j->container != CONTAINER_EXITED &&
+	    j->container != CONTAINER_ABSENT && j->container != CONTAINER_DEAD)
+		return;
+	if (j->row.state < STATE_GATED)
+		return;
+	j->row.pid1_exit = s->exit_code;
+	j->container_gone = true;
+}
+
+/* PID 1 is not there: has its container ended, or will it be back? */
+static void
+look_at_container(struct qjob *j)
+{
+	if (!call_waits(j))
+		ask(j, queue.engine, MSG_TYPE_engine_inspect, QUEUE_ENGINE_MS,
+		    inspected);
+}
+
+static void
+check_running(struct qjob *j, int64_t now)
+{
+	const struct dispatch_profile *pr =
+	    dispatch_profile_find(queue.config, j->row.profile);
+	int64_t begun = j->row.begun_boot_ms;
+
+	if (begun != 0 && now - begun > j->row.deadline_ms)
+		qjob_stop(j, CLASS_DEADLINE, "its deadline is over");
+	else if (pr == NULL || j->row.state != STATE_RUNNING)
+		return;
+	else if (j->output_at == 0 && now - j->state_at > pr->hung_start_ms)
+		qjob_stop(j, CLASS_HUNG_START,
+		    "neither output nor a byte of a tunnel");
+	else if (j->output_at != 0 && now - j->output_at > pr->idle_ms)
+		qjob_stop(j, CLASS_IDLE, "nothing came of it for too long");
+	else if (now - j->asked_status_at > pr->hung_start_ms / 4) {
+		j->asked_status_at = now;
+		egress_status(j);
+	}
+}
+
+void
+qjob_deadlines(struct qjob *j)
+{
+	int64_t now = clock_boot_ms();
+
+	if (j->row.state >= STATE_COMMITTED && j->row.state <= STATE_RUNNING &&
+	    j->row.stop == CLASS_NONE && !j->exited)
+		check_running(j, now);
+	if (j->kill_at != 0 && now > j->kill_at && !call_waits(j) &&
+	    !j->container_gone && !j->exited) {
+		j->kill_at = now + QUEUE_GRACE_MS;
+		ask(j, queue.engine, MSG_TYPE_engine_kill, QUEUE_ENGINE_MS,
+		    killed);
+		return;
+	}
+	if (!j->connected && j->started && !j->container_gone && !j->removing &&
+	    now - j->gone_at > QUEUE_RETRY_MS) {
+		j->gone_at = now;
+		look_at_container(j);
+	}
+	qjob_drive(j);
+}

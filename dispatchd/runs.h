@@ -1,0 +1,148 @@
+#ifndef DISPATCHD_RUNS_H
+#define DISPATCHD_RUNS_H
+
+/*
+ * What the files of the process runs share. It speaks with PID 1 of each
+ * container, keeps what that prints and hands back, and decides nothing: the
+ * queue does.
+ */
+
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include <event2/event.h>
+
+#include "libcommon/msg.h"
+#include "libcommon/peer.h"
+#include "libcommon/proc.h"
+#include "libcommon/runid.h"
+
+#include "dispatchd/runs_chunk.h"
+#include "dispatchd/runs_log.h"
+
+#define RUNS_NOFILE 1024
+#define RUNS_JOBS_MAX 128
+#define RUNS_READERS_MAX 64 /* of logs and bundles, at a time */
+#define RUNS_READERS_OF_RUN_MAX 16
+#define RUNS_STORED_STEP (256 * 1024) /* PID 1 hears what is stored */
+#define RUNS_TELL_MS 1000 /* the queue hears of output, at most */
+#define RUNS_PROMPT_MAX (4 * 1024 * 1024)
+#define RUNS_CA_MAX (1024 * 1024)
+#define RUNS_STREAM_PROMPT 1 /* towards PID 1 */
+#define RUNS_STREAM_CA 2
+
+/* Bytes that come on one stream and go on another: a prompt, CA roots. */
+struct blob {
+	uint8_t *buf;
+	size_t len, want;
+	uint32_t in; /* stream on the queue's link; 0: none */
+	size_t sent; /* to PID 1 */
+};
+
+struct bundle {
+	int fd; /* of the part file; -1 */
+	uint32_t stream; /* on PID 1's link */
+	int64_t bytes, max;
+	void *hash; /* EVP_MD_CTX */
+	char base[65], head[65];
+};
+
+struct job {
+	TAILQ_ENTRY(job) entry;
+	char id[RUNID_LEN + 1];
+	int dirfd; /* of its files */
+	struct runs_log *log;
+	int64_t missing; /* output that the disk did not take */
+
+	/* What it is to do; complete when the queue's streams have ended. */
+	struct msg start; /* agent_start, owned */
+	bool has_start, complete;
+	int64_t start_id; /* of job.start, to be answered */
+	int64_t bundle_limit;
+	struct blob prompt, ca;
+
+	/* PID 1. */
+	int door; /* listening; -1 */
+	struct event *ev_door;
+	pid_t expect; /* 0: not known yet */
+	int held; /* a connection from before it was; -1 */
+	struct peer *agent;
+	char phase[17]; /* as it said last */
+	bool start_sent;
+	uint32_t output; /* its stream of output; 0: none */
+	struct chunk_reader chunks;
+	int64_t output_at; /* offset of its next byte */
+	int64_t told_stored; /* to PID 1 */
+	bool exited;
+	struct msg_agent_exited exit;
+	char exit_reason[17], exit_detail[257];
+	struct bundle bundle;
+	struct event *ev_tell; /* to the queue, soon */
+};
+
+TAILQ_HEAD(job_list, job);
+
+struct runs {
+	struct event_base *base;
+	int dirfd; /* where the runs' directories are */
+	struct peer *parent, *queue, *frontend;
+	struct job_list jobs;
+	size_t njobs;
+};
+
+extern struct runs runs;
+
+/* runs.c */
+void runs_send(struct peer *p, const struct msg *m);
+
+/* runs_job.c: what the queue asks for */
+struct job *job_find(const char *id);
+void job_start(int64_t id, const struct msg_job_start *m);
+void job_expect(const struct msg_job_expect *m);
+void job_release(const char *id);
+void job_stop(const struct msg_job_stop *m);
+void job_finish(const char *id);
+void job_close(int64_t id, const struct msg_job_close *m);
+/* The parent made a socket; fd is owned from here. */
+void job_door(const char *id, int fd);
+/* Streams of the queue's link. */
+void job_blob_data(uint32_t stream, const uint8_t *buf, size_t len);
+void job_blob_end(uint32_t stream, bool ok, const char *why);
+/* Tell the queue of the output, at most once in RUNS_TELL_MS. */
+void job_tell_output(struct job *j);
+/* A run's directory; create: make it. Returns it or -1 with errno. */
+int job_dir_open(const char *id, bool create);
+
+/* runs_agent.c: the link to PID 1 */
+void agent_listen(struct job *j);
+void agent_take_held(struct job *j);
+/* Send start and its blobs, when both sides are there. */
+void agent_begin(struct job *j);
+void agent_send(struct job *j, const struct msg *m);
+void agent_drop(struct job *j);
+
+/* runs_output.c */
+void output_begin(struct job *j, const struct msg_agent_output *m);
+/* Returns -1 when the bytes are none that PID 1 may send. */
+int output_data(struct job *j, const uint8_t *buf, size_t len);
+void output_end(struct job *j);
+void output_exited(struct job *j, const struct msg_agent_exited *m);
+
+/* runs_bundle.c */
+void bundle_begin(struct job *j, const struct msg_agent_bundle *m);
+void bundle_data(struct job *j, const uint8_t *buf, size_t len);
+void bundle_end(struct job *j, bool ok, const char *why);
+void bundle_drop(struct job *j);
+
+/* runs_serve.c: logs and bundles, to the frontend */
+void serve_logs(int64_t id, const struct msg_logs *m);
+void serve_bundle(int64_t id, const struct msg_bundle_get *m);
+void serve_ready(uint32_t stream);
+void serve_aborted(uint32_t stream);
+/* More output is there; over: and no more will be. */
+void serve_more(const struct job *j, bool over);
+void serve_detach(const struct job *j);
+
+void runs_main(const struct proc_self *self) __attribute__((noreturn));
+
+#endif

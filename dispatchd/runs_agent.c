@@ -1,0 +1,374 @@
+/*
+ * The link to PID 1 of a run's container. Who is there is what the kernel says:
+ * only the process that the engine named may take the door, each time anew.
+ */
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libcommon/creds.h"
+#include "libcommon/log.h"
+
+#include "dispatchd/runs.h"
+
+#define DOOR_TURNS 8 /* connections of one event */
+
+static void agent_message(struct peer *, struct msg *, int, void *);
+static void agent_gone(struct peer *, enum peer_end, const char *, void *);
+static void
+agent_data(struct peer *, uint32_t, const uint8_t *, size_t, void *);
+static void
+agent_stream_end(struct peer *, uint32_t, bool, const char *, void *);
+static void agent_stream_ready(struct peer *, uint32_t, void *);
+
+static const struct peer_ops agent_ops = { .message = agent_message,
+	.gone = agent_gone,
+	.data = agent_data,
+	.stream_end = agent_stream_end,
+	.stream_ready = agent_stream_ready };
+
+/* --- what the queue hears --------------------------------------------- */
+
+static void
+tell_link(struct job *j, const char *phase)
+{
+	struct msg m;
+
+	strlcpy(j->phase, phase, sizeof(j->phase));
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_job_link;
+	m.u.job_link.run = j->id;
+	m.u.job_link.phase = j->phase;
+	runs_send(runs.queue, &m);
+}
+
+/* --- the link --------------------------------------------------------- */
+
+void
+agent_drop(struct job *j)
+{
+	if (j->agent == NULL)
+		return;
+	peer_free(&j->agent);
+	/* What came in part comes again. */
+	j->output = 0;
+	j->start_sent = false;
+	j->prompt.sent = j->ca.sent = 0;
+	memset(&j->chunks, 0, sizeof(j->chunks));
+	bundle_drop(j);
+}
+
+static void
+agent_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
+{
+	struct job *j = arg;
+
+	log_info("run %s: PID 1 is gone: %s", j->id, why);
+	agent_drop(j);
+	tell_link(j, "none");
+}
+
+void
+agent_send(struct job *j, const struct msg *m)
+{
+	/* Away: it hears it when it is back, if the queue says it again. */
+	if (j->agent != NULL)
+		peer_send(j->agent, m);
+}
+
+/* fd is a connection of the expected process. */
+static void
+agent_take(struct job *j, int fd)
+{
+	agent_drop(j);
+	j->agent = peer_new(runs.base, fd, PEER_CLIENT, SIDE_RUNS, SIDE_AGENT,
+	    "dispatchd", j->id, &agent_ops, j);
+	if (j->agent == NULL)
+		log_warnx("run %s: out of memory for its link", j->id);
+}
+
+/* Returns 1 if it is PID 1, 0 if that cannot be known yet, -1 if it is not. */
+static int
+agent_is(const struct job *j, int fd)
+{
+	struct creds c;
+
+	if (creds_get(fd, &c) == -1)
+		return -1;
+	if (j->expect == 0)
+		return 0;
+	if (c.pid == j->expect)
+		return 1;
+	log_warnx("run %s: pid %d at its door, which is not PID 1 (%d)", j->id,
+	    (int)c.pid, (int)j->expect);
+	return -1;
+}
+
+static void
+door_ready(int fd, short what, void *arg)
+{
+	struct job *j = arg;
+	int i, s;
+
+	for (i = 0; i < DOOR_TURNS; i++) {
+		s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (s == -1)
+			return;
+		switch (agent_is(j, s)) {
+		case 1:
+			agent_take(j, s);
+			break;
+		case 0:
+			/* One is kept until the pid is known, the latest. */
+			if (j->held != -1)
+				close(j->held);
+			j->held = s;
+			break;
+		default:
+			close(s);
+			break;
+		}
+	}
+}
+
+void
+agent_listen(struct job *j)
+{
+	j->ev_door =
+	    event_new(runs.base, j->door, EV_READ | EV_PERSIST, door_ready, j);
+	if (j->ev_door == NULL) {
+		log_warnx("run %s: out of memory for its door", j->id);
+		return;
+	}
+	event_add(j->ev_door, NULL);
+}
+
+void
+agent_take_held(struct job *j)
+{
+	int fd = j->held;
+
+	if (fd == -1)
+		return;
+	j->held = -1;
+	if (agent_is(j, fd) == 1)
+		agent_take(j, fd);
+	else
+		close(fd);
+}
+
+/* --- start ------------------------------------------------------------ */
+
+/* Send of a blob what there is credit for; the end behind its last byte. */
+static void
+blob_push(struct job *j, struct blob *b, uint32_t stream)
+{
+	size_t n = peer_stream_room(j->agent, stream);
+
+	if (b->want == 0 || b->sent == b->want)
+		return;
+	if (n > b->want - b->sent)
+		n = b->want - b->sent;
+	if (n > 0 &&
+	    peer_stream_write(j->agent, stream, b->buf + b->sent, n) == -1)
+		return;
+	b->sent += n;
+	if (b->sent == b->want)
+		peer_stream_finish(j->agent, stream);
+}
+
+static void
+agent_stream_ready(struct peer *p, uint32_t stream, void *arg)
+{
+	struct job *j = arg;
+
+	if (stream == RUNS_STREAM_PROMPT)
+		blob_push(j, &j->prompt, stream);
+	else if (stream == RUNS_STREAM_CA)
+		blob_push(j, &j->ca, stream);
+}
+
+void
+agent_begin(struct job *j)
+{
+	if (j->agent == NULL || !j->complete || j->start_sent ||
+	    strcmp(j->phase, "new") != 0)
+		return;
+	j->start_sent = true;
+	if ((j->prompt.want > 0 &&
+	        peer_stream_begin(j->agent, RUNS_STREAM_PROMPT) == -1) ||
+	    (j->ca.want > 0 &&
+	        peer_stream_begin(j->agent, RUNS_STREAM_CA) == -1) ||
+	    peer_send(j->agent, &j->start) == -1) {
+		log_warnx("run %s: its start cannot be sent", j->id);
+		agent_drop(j);
+	}
+}
+
+static void
+send_stored(struct job *j)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_agent_stored;
+	m.u.agent_stored.offset = j->told_stored = runs_log_bytes(j->log);
+	agent_send(j, &m);
+}
+
+static bool
+phase_known(const char *phase)
+{
+	static const char *const names[] = { "new", "started", "released",
+		"tool", "exited" };
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(phase, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+ready(struct job *j, const struct msg_agent_ready *m)
+{
+	if (!phase_known(m->phase)) {
+		log_warnx("run %s: PID 1 is in no phase that we know", j->id);
+		agent_drop(j);
+		tell_link(j, "none");
+		return;
+	}
+	tell_link(j, m->phase);
+	if (j->log != NULL)
+		send_stored(j);
+	agent_begin(j);
+}
+
+/* --- what it says ----------------------------------------------------- */
+
+static void
+proof(struct job *j, const struct msg_agent_proof *p)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_job_proof;
+	m.u.job_proof.run = j->id;
+	m.u.job_proof.ok = p->ok;
+	m.u.job_proof.checks = p->checks;
+	runs_send(runs.queue, &m);
+}
+
+static void
+released(struct job *j)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_job_released;
+	m.u.job_released.run = j->id;
+	runs_send(runs.queue, &m);
+}
+
+static void
+phase(struct job *j, const struct msg_agent_phase *p)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_job_phase;
+	m.u.job_phase.run = j->id;
+	m.u.job_phase.phase = p->phase;
+	m.u.job_phase.detail = p->detail;
+	runs_send(runs.queue, &m);
+}
+
+/* Until the queue has said what the run is, PID 1 has nothing to tell. */
+static bool
+in_order(struct job *j, enum msg_type type)
+{
+	return type == MSG_TYPE_agent_ready || j->complete;
+}
+
+static void
+agent_message(struct peer *p, struct msg *m, int fd, void *arg)
+{
+	struct job *j = arg;
+
+	if (!in_order(j, m->type)) {
+		log_warnx("run %s: PID 1 speaks out of turn", j->id);
+		agent_drop(j);
+		tell_link(j, "none");
+		return;
+	}
+	switch (m->type) {
+	case MSG_TYPE_agent_ready:
+		ready(j, &m->u.agent_ready);
+		break;
+	case MSG_TYPE_agent_proof:
+		proof(j, &m->u.agent_proof);
+		break;
+	case MSG_TYPE_agent_released:
+		released(j);
+		break;
+	case MSG_TYPE_agent_phase:
+		phase(j, &m->u.agent_phase);
+		break;
+	case MSG_TYPE_agent_output:
+		output_begin(j, &m->u.agent_output);
+		break;
+	case MSG_TYPE_agent_exited:
+		output_exited(j, &m->u.agent_exited);
+		break;
+	case MSG_TYPE_agent_bundle:
+		bundle_begin(j, &m->u.agent_bundle);
+		break;
+	default:
+		/* A stranger's bytes end its link, and nothing else. */
+		log_warnx(
+		    "run %s: PID 1 sent %s", j->id, msg_decl(m->type)->wire);
+		agent_drop(j);
+		tell_link(j, "none");
+		break;
+	}
+}
+
+static void
+agent_data(
+    struct peer *p, uint32_t stream, const uint8_t *buf, size_t len, void *arg)
+{
+	struct job *j = arg;
+
+	if (stream == j->output) {
+		if (output_data(j, buf, len) == -1) {
+			log_warnx("run %s: its output is no output", j->id);
+			agent_drop(j);
+			tell_link(j, "none");
+			return;
+		}
+		if (runs_log_bytes(j->log) - j->told_stored >= RUNS_STORED_STEP)
+			send_stored(j);
+	} else if (stream == j->bundle.stream)
+		bundle_data(j, buf, len);
+	peer_stream_consumed(p, stream, len);
+}
+
+static void
+agent_stream_end(
+    struct peer *p, uint32_t stream, bool ok, const char *why, void *arg)
+{
+	struct job *j = arg;
+
+	if (stream == j->output && stream != 0) {
+		j->output = 0;
+		send_stored(j);
+		output_end(j);
+	} else if (stream == j->bundle.stream && stream != 0)
+		bundle_end(j, ok, why);
+}

@@ -1,0 +1,51 @@
+#ifndef DISPATCHD_RUNS_LOG_H
+#define DISPATCHD_RUNS_LOG_H
+
+/*
+ * The output of a run on disk, bounded: its first half of the limit for ever
+ * (file log), and of what comes behind that the last two segments (log.N),
+ * each a quarter. Offsets count output bytes from 0, those that were dropped
+ * too. Files are chunks behind a header that tells the first one's offset.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dispatchd/runs_chunk.h"
+
+#define RUNS_LOG_LIMIT_MIN (256 * 1024)
+
+struct runs_log;
+
+/*
+ * Open or create in the directory dirfd (not kept). What is there is read
+ * through once; a torn end is cut off. limit in bytes of files. Returns NULL
+ * with errno (EBADMSG: the files are no log).
+ */
+struct runs_log *runs_log_open(int dirfd, int64_t limit);
+void runs_log_close(struct runs_log **l);
+/*
+ * Append a piece of output (kind CHUNK_OUT or CHUNK_ERR, at most CHUNK_MAX
+ * bytes) or a gap of so many bytes. Returns 0 or -1 with errno: then nothing
+ * of it is there.
+ */
+int runs_log_append(
+    struct runs_log *l, enum chunk_kind kind, const void *buf, size_t len);
+int runs_log_gap(struct runs_log *l, int64_t missing);
+/* To the disk. */
+int runs_log_sync(struct runs_log *l);
+/* The offset of the next byte; bytes that can still be read; the others. */
+int64_t runs_log_bytes(const struct runs_log *l);
+int64_t runs_log_kept(const struct runs_log *l);
+int64_t runs_log_dropped(const struct runs_log *l);
+/*
+ * Read whole chunks from the output offset *at on into buf of at least
+ * CHUNK_HEADER_LEN + CHUNK_MAX bytes; *at advances. What is not kept any more
+ * comes as a gap. Returns bytes put, 0 at the end of what there is, -1 with
+ * errno.
+ */
+ptrdiff_t
+runs_log_read(struct runs_log *l, int64_t *at, uint8_t *buf, size_t size);
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * What a tool prints, from PID 1 to the log. The tool is never made to wait for
+ * our disk: what that will not take is counted, and stands there as a gap.
+ */
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "libcommon/log.h"
+
+#include "dispatchd/runs.h"
+
+void
+output_begin(struct job *j, const struct msg_agent_output *m)
+{
+	int64_t have = runs_log_bytes(j->log) + j->missing;
+
+	if (j->output != 0 || j->exited) {
+		log_warnx("run %s: a second stream of output", j->id);
+		return;
+	}
+	/* It has dropped what we never got. */
+	if (m->offset > have)
+		j->missing += m->offset - have;
+	j->output = (uint32_t)m->stream;
+	j->output_at = m->offset;
+	memset(&j->chunks, 0, sizeof(j->chunks));
+	if (peer_stream_expect(j->agent, j->output, INT64_MAX) == -1) {
+		log_warnx("run %s: its output cannot be taken", j->id);
+		j->output = 0;
+	}
+}
+
+/* What could not be written before comes first, as a gap. */
+static void
+store(struct job *j, enum chunk_kind kind, const uint8_t *buf, size_t len)
+{
+	if (j->missing > 0 && runs_log_gap(j->log, j->missing) == 0)
+		j->missing = 0;
+	if (j->missing == 0 && runs_log_append(j->log, kind, buf, len) == 0)
+		return;
+	if (j->missing == 0)
+		log_warn("run %s: its output is not stored", j->id);
+	j->missing += (int64_t)len;
+}
+
+/* One piece; what is there already, from before a new link, is passed over. */
+static void
+take(struct job *j, const struct chunk *c)
+{
+	int64_t have = runs_log_bytes(j->log) + j->missing;
+	int64_t span = c->kind == CHUNK_GAP ? c->gap : (int64_t)c->len;
+	int64_t skip = have - j->output_at;
+
+	if (skip < 0)
+		skip = 0;
+	j->output_at += span;
+	if (skip >= span)
+		return;
+	if (c->kind == CHUNK_GAP)
+		j->missing += span - skip;
+	else
+		store(j, c->kind, c->data + skip, c->len - (size_t)skip);
+}
+
+int
+output_data(struct job *j, const uint8_t *buf, size_t len)
+{
+	struct chunk c;
+	ptrdiff_t used;
+
+	while (len > 0) {
+		used = chunk_read(&j->chunks, buf, len, &c);
+		if (used <= 0 ||
+		    (c.kind == CHUNK_GAP && c.gap > 0 &&
+		        j->output_at > INT64_MAX - c.gap))
+			return -1;
+		if (c.len > 0 || (c.kind == CHUNK_GAP && c.gap > 0))
+			take(j, &c);
+		buf += used;
+		len -= (size_t)used;
+	}
+	serve_more(j, false);
+	job_tell_output(j);
+	return 0;
+}
+
+/* The tool has ended, and all of its output is there: now the queue hears. */
+static void
+tell_exited(struct job *j)
+{
+	struct msg m;
+
+	if (j->missing > 0 && runs_log_gap(j->log, j->missing) == 0)
+		j->missing = 0;
+	if (runs_log_sync(j->log) == -1)
+		log_warn("run %s: its log", j->id);
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_job_exited;
+	m.u.job_exited.run = j->id;
+	m.u.job_exited.reason = j->exit_reason;
+	m.u.job_exited.exit_code = j->exit.exit_code;
+	m.u.job_exited.signal = j->exit.signal;
+	m.u.job_exited.detail =
+	    j->exit_detail[0] != '\0' ? j->exit_detail : NULL;
+	runs_send(runs.queue, &m);
+	serve_more(j, true);
+}
+
+void
+output_end(struct job *j)
+{
+	if (j->exited)
+		tell_exited(j);
+}
+
+/* It comes behind the end of the stream; again with each new link. */
+void
+output_exited(struct job *j, const struct msg_agent_exited *m)
+{
+	j->exited = true;
+	j->exit.exit_code = m->exit_code;
+	j->exit.signal = m->signal;
+	strlcpy(j->exit_reason, m->reason, sizeof(j->exit_reason));
+	strlcpy(j->exit_detail, m->detail != NULL ? m->detail : "",
+	    sizeof(j->exit_detail));
+	if (j->output == 0)
+		tell_exited(j);
+}

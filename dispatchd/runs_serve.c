@@ -1,0 +1,327 @@
+/* Logs and bundles for the frontend, each on a stream of its link. */
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+#include "libcommon/log.h"
+
+#include "dispatchd/runs.h"
+
+#define SERVE_TURNS 16 /* pieces of one event */
+
+struct reader {
+	TAILQ_ENTRY(reader) entry;
+	char run[RUNID_LEN + 1];
+	int64_t id; /* of the request */
+	uint32_t stream;
+	bool follow;
+	bool over; /* the run prints no more */
+	/* A log: of a live run, or opened for this. */
+	struct runs_log *log, *own;
+	int64_t at;
+	/* Or a bundle. */
+	int fd;
+	int64_t bytes;
+	EVP_MD_CTX *hash;
+};
+
+static TAILQ_HEAD(, reader) readers = TAILQ_HEAD_INITIALIZER(readers);
+static size_t nreaders;
+static uint8_t piece[CHUNK_HEADER_LEN + CHUNK_MAX];
+
+static void
+refuse(int64_t id, const char *code, const char *why)
+{
+	peer_send_error(runs.frontend, id, code, why);
+}
+
+static void
+reader_free(struct reader *r)
+{
+	TAILQ_REMOVE(&readers, r, entry);
+	nreaders--;
+	runs_log_close(&r->own);
+	if (r->fd != -1)
+		close(r->fd);
+	EVP_MD_CTX_free(r->hash);
+	free(r);
+}
+
+/* Answers why there is none. */
+static struct reader *
+reader_new(int64_t id, const char *run, int64_t stream)
+{
+	struct reader *r, *other;
+	size_t same = 0;
+
+	TAILQ_FOREACH(other, &readers, entry)
+		same += strcmp(other->run, run) == 0;
+	if (nreaders >= RUNS_READERS_MAX || same >= RUNS_READERS_OF_RUN_MAX ||
+	    (r = calloc(1, sizeof(*r))) == NULL) {
+		refuse(id, "limit", "too many are being read");
+		return NULL;
+	}
+	r->fd = -1;
+	r->id = id;
+	r->stream = (uint32_t)stream;
+	strlcpy(r->run, run, sizeof(r->run));
+	TAILQ_INSERT_TAIL(&readers, r, entry);
+	nreaders++;
+	return r;
+}
+
+/* --- logs ------------------------------------------------------------- */
+
+static void
+logs_end(struct reader *r)
+{
+	struct msg m;
+
+	peer_stream_finish(runs.frontend, r->stream);
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_logs_answer;
+	m.id = r->id;
+	m.u.logs_answer.offset = r->at;
+	m.u.logs_answer.bytes = runs_log_bytes(r->log);
+	m.u.logs_answer.kept = runs_log_kept(r->log);
+	m.u.logs_answer.dropped = runs_log_dropped(r->log);
+	runs_send(runs.frontend, &m);
+	reader_free(r);
+}
+
+static void
+reader_broken(struct reader *r, const char *why)
+{
+	log_warnx("run %s: reading: %s", r->run, why);
+	peer_stream_abort(runs.frontend, r->stream, why);
+	refuse(r->id, "storage", why);
+	reader_free(r);
+}
+
+/* Send what there is credit for. */
+static void
+logs_push(struct reader *r)
+{
+	ptrdiff_t n;
+	int i;
+
+	for (i = 0; i < SERVE_TURNS; i++) {
+		if (peer_stream_room(runs.frontend, r->stream) < sizeof(piece))
+			return;
+		n = runs_log_read(r->log, &r->at, piece, sizeof(piece));
+		if (n == -1) {
+			reader_broken(r, strerror(errno));
+			return;
+		}
+		if (n == 0) {
+			if (!r->follow || r->over)
+				logs_end(r);
+			return;
+		}
+		if (peer_stream_write(
+		        runs.frontend, r->stream, piece, (size_t)n) == -1) {
+			reader_broken(r, "out of memory");
+			return;
+		}
+	}
+}
+
+void
+serve_logs(int64_t id, const struct msg_logs *m)
+{
+	struct job *j = job_find(m->run);
+	struct reader *r;
+	int fd;
+
+	if (!runid_valid(m->run)) {
+		refuse(id, "invalid", "run: not an id");
+		return;
+	}
+	if ((r = reader_new(id, m->run, m->stream)) == NULL)
+		return;
+	r->at = m->since;
+	r->follow = m->follow;
+	if (j != NULL && j->log != NULL) {
+		r->log = j->log;
+		r->over = j->exited && j->output == 0;
+	} else {
+		r->over = true;
+		fd = job_dir_open(m->run, false);
+		if (fd != -1) {
+			r->log = r->own = runs_log_open(fd, RUNS_LOG_LIMIT_MIN);
+			close(fd);
+		}
+	}
+	if (r->log == NULL) {
+		refuse(id, "no_run", "there is no output of that run");
+		reader_free(r);
+		return;
+	}
+	if (r->at > runs_log_bytes(r->log))
+		r->at = runs_log_bytes(r->log);
+	if (peer_stream_begin(runs.frontend, r->stream) == -1) {
+		refuse(id, "limit", "too many streams");
+		reader_free(r);
+	}
+}
+
+/* --- bundles ---------------------------------------------------------- */
+
+static void
+bundle_served(struct reader *r)
+{
+	unsigned char md[EVP_MAX_MD_SIZE];
+	char hex[65] = "";
+	unsigned n = 0, i;
+	struct msg m;
+
+	if (EVP_DigestFinal_ex(r->hash, md, &n) != 1 || n != 32) {
+		reader_broken(r, "it cannot be hashed");
+		return;
+	}
+	for (i = 0; i < n; i++)
+		snprintf(hex + 2 * (size_t)i, 3, "%02x", md[i]);
+	peer_stream_finish(runs.frontend, r->stream);
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_bundle_get_answer;
+	m.id = r->id;
+	m.u.bundle_get_answer.bytes = r->bytes;
+	m.u.bundle_get_answer.sha256 = hex;
+	runs_send(runs.frontend, &m);
+	reader_free(r);
+}
+
+static void
+bundle_push(struct reader *r)
+{
+	ssize_t n;
+	int i;
+
+	for (i = 0; i < SERVE_TURNS; i++) {
+		if (peer_stream_room(runs.frontend, r->stream) < CHUNK_MAX)
+			return;
+		n = read(r->fd, piece, CHUNK_MAX);
+		if (n == 0) {
+			bundle_served(r);
+			return;
+		}
+		if (n == -1 ||
+		    EVP_DigestUpdate(r->hash, piece, (size_t)n) != 1 ||
+		    peer_stream_write(
+		        runs.frontend, r->stream, piece, (size_t)n) == -1) {
+			reader_broken(r, "it cannot be read");
+			return;
+		}
+		r->bytes += n;
+	}
+}
+
+void
+serve_bundle(int64_t id, const struct msg_bundle_get *m)
+{
+	struct reader *r;
+	int fd;
+
+	if (!runid_valid(m->run)) {
+		refuse(id, "invalid", "run: not an id");
+		return;
+	}
+	if ((r = reader_new(id, m->run, m->stream)) == NULL)
+		return;
+	if ((fd = job_dir_open(m->run, false)) != -1) {
+		r->fd = openat(fd, "bundle", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		close(fd);
+	}
+	r->hash = EVP_MD_CTX_new();
+	if (r->fd == -1) {
+		refuse(id, "no_bundle", "the run has no bundle");
+		reader_free(r);
+	} else if (r->hash == NULL ||
+	    EVP_DigestInit_ex(r->hash, EVP_sha256(), NULL) != 1 ||
+	    peer_stream_begin(runs.frontend, r->stream) == -1) {
+		refuse(id, "limit", "too many streams");
+		reader_free(r);
+	}
+}
+
+/* --- events ----------------------------------------------------------- */
+
+static void
+push(struct reader *r)
+{
+	if (r->log != NULL)
+		logs_push(r);
+	else
+		bundle_push(r);
+}
+
+void
+serve_ready(uint32_t stream)
+{
+	struct reader *r;
+
+	TAILQ_FOREACH(r, &readers, entry) {
+		if (r->stream == stream) {
+			push(r);
+			return;
+		}
+	}
+}
+
+void
+serve_aborted(uint32_t stream)
+{
+	struct reader *r;
+
+	TAILQ_FOREACH(r, &readers, entry) {
+		if (r->stream == stream) {
+			refuse(r->id, "aborted", "it was not wanted any more");
+			reader_free(r);
+			return;
+		}
+	}
+}
+
+/* The job goes and takes its log with it: who reads goes on by itself. */
+void
+serve_detach(const struct job *j)
+{
+	struct reader *r, *next;
+
+	if (j->log == NULL)
+		return;
+	TAILQ_FOREACH_SAFE(r, &readers, entry, next) {
+		if (r->log != j->log)
+			continue;
+		r->over = true;
+		r->log = r->own = runs_log_open(j->dirfd, RUNS_LOG_LIMIT_MIN);
+		if (r->log == NULL)
+			reader_broken(r, "its log is gone");
+		else
+			push(r);
+	}
+}
+
+void
+serve_more(const struct job *j, bool over)
+{
+	struct reader *r, *next;
+
+	if (j->log == NULL)
+		return;
+	TAILQ_FOREACH_SAFE(r, &readers, entry, next) {
+		if (r->log != j->log)
+			continue;
+		r->over = r->over || over;
+		push(r);
+	}
+}
