@@ -17,10 +17,16 @@
 #define EXIT_UNREACHABLE 3
 #define EXIT_REFUSED 4
 
-/* What the options that every command takes have set. */
+#define OPTIONS_MAX 16 /* on one command line, of the command's own */
+
+/* What the options have set: those of every command, and the command's own. */
 struct cli {
 	const char *run_dir;
 	bool json;
+	struct {
+		const char *name, *value;
+	} own[OPTIONS_MAX];
+	size_t nown;
 };
 
 /*
@@ -41,10 +47,39 @@ void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Outside text made safe for a terminal; malloc'd. Exits when out of memory. */
 char *visible(const void *text, size_t len);
 
+/* --- options.c: options that a command has of its own ------------------ */
+
+/*
+ * Look at argv[*i]; an option's own word behind it is taken too. Returns 1
+ * when it was one of that command's, 0 when it was not, -1 after a complaint.
+ */
+int option_own(struct cli *cli, const char *command, char **argv, int *i);
+/* The value of an option ("" where it takes none); NULL: it was not given. */
+const char *option_value(const struct cli *cli, const char *name);
+/*
+ * A time as people write it: seconds, or a number with ms, s, m or h. Returns
+ * 0, or -1 when it is none, or not above 0.
+ */
+int option_duration(const char *text, int64_t *ms);
+/*
+ * The run that the one operand names. Returns NULL when there is not one
+ * operand, or after a complaint that it is no run's id.
+ */
+const char *option_run(int argc, char **argv);
+
 /* --- cmd_*.c ---------------------------------------------------------- */
 
 int cmd_audit(const struct cli *cli, int argc, char **argv);
+int cmd_entrypoint(const struct cli *cli, int argc, char **argv);
+int cmd_doctor(const struct cli *cli, int argc, char **argv);
+int cmd_logs(const struct cli *cli, int argc, char **argv);
+int cmd_ps(const struct cli *cli, int argc, char **argv);
+int cmd_rm(const struct cli *cli, int argc, char **argv);
+int cmd_run(const struct cli *cli, int argc, char **argv);
+int cmd_show(const struct cli *cli, int argc, char **argv);
 int cmd_status(const struct cli *cli, int argc, char **argv);
+int cmd_stop(const struct cli *cli, int argc, char **argv);
+int cmd_wait(const struct cli *cli, int argc, char **argv);
 
 /* --- daemon.c: a client's link to a daemon, blocking, with a deadline --- */
 
@@ -71,6 +106,16 @@ int daemon_open(struct daemon_link *l, const char *run_dir, const char *name,
  * Returns as daemon_open does.
  */
 int daemon_call(struct daemon_link *l, struct msg *request, struct msg *answer);
+/* The same, where events of the request come before its answer. */
+int daemon_call_rows(struct daemon_link *l, struct msg *request,
+    void (*row)(const struct msg *m, void *arg), void *arg, struct msg *answer);
+/*
+ * Open a link to dispatchd, ask one thing, close it. Complains, and returns
+ * an exit status; 0: the answer is the caller's to free.
+ */
+int daemon_ask(const struct cli *cli, struct msg *request, struct msg *answer);
+/* Say why a link's last step was not carried out; returns r. */
+int daemon_complain(const struct daemon_link *l, int r);
 void daemon_close(struct daemon_link *l);
 
 #endif

@@ -3,9 +3,12 @@
  */
 
 #include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libcommon/json.h"
 
@@ -15,8 +18,8 @@
 #define OBJECT_MAX (1024 * 1024)
 #define UPTIME_MAX 64
 
-static const char *const daemons[] = { "egressd" };
-static const char *const later[] = { "brokerd", "bootstrapd", "dispatchd" };
+static const char *const daemons[] = { "egressd", "dispatchd" };
+static const char *const later[] = { "brokerd", "bootstrapd" };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -158,6 +161,17 @@ find(const char *name)
 	return NULL;
 }
 
+/* A machine need not have every daemon: is there a socket of this one? */
+static bool
+present(const struct cli *cli, const char *daemon)
+{
+	char path[PATH_MAX];
+	int n;
+
+	n = snprintf(path, sizeof(path), "%s/%s.sock", cli->run_dir, daemon);
+	return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0;
+}
+
 /* The first thing that went wrong is the exit status. */
 int
 cmd_status(const struct cli *cli, int argc, char **argv)
@@ -172,7 +186,9 @@ cmd_status(const struct cli *cli, int argc, char **argv)
 		if ((r = status(cli, find(argv[j]))) != 0 && first == 0)
 			first = r;
 	for (i = 0; argc == 0 && i < COUNT(daemons); i++)
-		if ((r = status(cli, daemons[i])) != 0 && first == 0)
+		if (i > 0 && !present(cli, daemons[i]))
+			continue;
+		else if ((r = status(cli, daemons[i])) != 0 && first == 0)
 			first = r;
 	return first;
 }

@@ -27,6 +27,7 @@
 #define IN_MAX (FRAME_HEADER_LEN + FRAME_CTL_MAX)
 #define CONNECT_RETRY_MS 20 /* while the daemon's backlog is full */
 #define CODEC_WHY_MAX 256
+#define ASK_MS 10000 /* connect, hello, answer */
 
 /* Say why the daemon cannot be reached. What it sent is escaped. */
 static int __attribute__((format(printf, 2, 3)))
@@ -246,14 +247,23 @@ daemon_open(struct daemon_link *l, const char *run_dir, const char *name,
 }
 
 int
-daemon_call(struct daemon_link *l, struct msg *request, struct msg *answer)
+daemon_call_rows(struct daemon_link *l, struct msg *request,
+    void (*row)(const struct msg *m, void *arg), void *arg, struct msg *answer)
 {
 	int r;
 
 	request->id = 1;
-	if ((r = send_msg(l, request)) != 0 ||
-	    (r = receive_msg(l, answer)) != 0)
+	if ((r = send_msg(l, request)) != 0)
 		return r;
+	for (;;) {
+		if ((r = receive_msg(l, answer)) != 0)
+			return r;
+		if (row == NULL || answer->id != request->id ||
+		    msg_decl(answer->type)->kind != MSG_EVENT)
+			break;
+		row(answer, arg);
+		msg_free(answer);
+	}
 	if (answer->type == MSG_TYPE_error)
 		r = refused(l, answer);
 	else if (answer->type != msg_decl(request->type)->answer ||
@@ -262,6 +272,35 @@ daemon_call(struct daemon_link *l, struct msg *request, struct msg *answer)
 		    l, "it answered with %s", msg_decl(answer->type)->wire);
 	if (r != 0)
 		msg_free(answer);
+	return r;
+}
+
+int
+daemon_call(struct daemon_link *l, struct msg *request, struct msg *answer)
+{
+	return daemon_call_rows(l, request, NULL, NULL, answer);
+}
+
+int
+daemon_complain(const struct daemon_link *l, int r)
+{
+	if (r == EXIT_REFUSED)
+		complain("%s refused: %s", l->name, l->why);
+	else if (r != 0)
+		complain("%s cannot be reached: %s", l->name, l->why);
+	return r;
+}
+
+int
+daemon_ask(const struct cli *cli, struct msg *request, struct msg *answer)
+{
+	struct daemon_link l;
+	int r;
+
+	if ((r = daemon_open(&l, cli->run_dir, "dispatchd", ASK_MS)) == 0)
+		r = daemon_call(&l, request, answer);
+	(void)daemon_complain(&l, r);
+	daemon_close(&l);
 	return r;
 }
 

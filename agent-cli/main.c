@@ -22,16 +22,49 @@ static const struct cmd commands[] = {
 	    "Check that each record FILE is one unbroken chain; - is the "
 	    "standard input.",
 	    cmd_audit },
+	{ "entrypoint", "",
+	    "What runs as PID 1 in the container of a run; nowhere else.",
+	    cmd_entrypoint },
+	{ "doctor", "",
+	    "Check what Bulkhead needs on this machine, change nothing, and "
+	    "say how each\nlack is mended. Exits 0 when nothing fails.",
+	    cmd_doctor },
+	{ "logs", "[-f] [--since OFFSET] [--raw] RUN",
+	    "Print the output of a run, byte for byte, from OFFSET on; -f: "
+	    "also what\nis still to come. Gaps are told on standard error.",
+	    cmd_logs },
+	{ "ps", "[--all]",
+	    "List the runs, newest first; --all: ended ones too.", cmd_ps },
+	{ "rm", "RUN", "Forget an ended run, its log and its bundle.", cmd_rm },
+	{ "run",
+	    "[--repo URL|owner/name] [--base BRANCH] [--tool T] [--profile P]\n"
+	    "           [--id REQUEST] [--detach] [--deadline D] [--bundle "
+	    "FILE] [--raw]\n"
+	    "           [--prompt-file FILE] [--] PROMPT...",
+	    "Start a run and follow it: the tool's output byte for byte, "
+	    "stages on standard\nerror. PROMPT - is the standard input. The "
+	    "first Ctrl-C prints the run's id and\ndetaches: the run goes on, "
+	    "and two seconds later the program exits 0. A second\none within "
+	    "them stops the run. The exit status is that of the run's class.",
+	    cmd_run },
+	{ "show", "[--bundle FILE] RUN",
+	    "Print all that is known of a run; --bundle: write its bundle to "
+	    "FILE.",
+	    cmd_show },
 	{ "status", "[DAEMON...]",
 	    "Show what each DAEMON (default: all) is, does and cannot do.",
 	    cmd_status },
+	{ "stop", "RUN", "Stop a run, in whatever state it is.", cmd_stop },
+	{ "wait", "RUN",
+	    "Wait until a run is over, print how it ended, and exit with the "
+	    "status of\nits class.",
+	    cmd_wait },
 };
 
 /* Names that mean something, but not yet. */
-static const char *const later[] = { "run", "ps", "logs", "stop", "wait", "rm",
-	"show", "doctor", "shell", "sweep", "publish", "dispatch", "token",
-	"credential", "gh", "verb", "grant", "secret", "aws-credentials",
-	"egress", "metrics", "entrypoint" };
+static const char *const later[] = { "shell", "sweep", "publish", "dispatch",
+	"token", "credential", "gh", "verb", "grant", "secret",
+	"aws-credentials", "egress", "metrics" };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -193,7 +226,9 @@ run_command(struct cli *cli, const struct cmd *c, int argc, char **argv)
 				argv[n++] = argv[i];
 			break;
 		}
-		switch (option(cli, argv, &i)) {
+		if ((r = option_own(cli, c->name, argv, &i)) == 1)
+			continue;
+		switch (r == 0 ? option(cli, argv, &i) : OPT_BAD) {
 		case OPT_NONE:
 			argv[n++] = argv[i];
 			break;

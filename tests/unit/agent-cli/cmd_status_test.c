@@ -78,7 +78,7 @@ END_TEST
 /* Nobody is asked before every name is known; every link is closed. */
 START_TEST(names)
 {
-	static char known[] = "egressd", soon[] = "dispatchd", no[] = "x";
+	static char known[] = "egressd", soon[] = "brokerd", no[] = "x";
 	static const struct {
 		const char *name;
 		char *argv[3];
@@ -90,7 +90,7 @@ START_TEST(names)
 		{ "one, refused", { known }, 1, EXIT_REFUSED, EXIT_REFUSED,
 		    "egressd refused: because" },
 		{ "later", { known, soon }, 2, EXIT_REFUSED, -1,
-		    "dispatchd: not in this version" },
+		    "brokerd: not in this version" },
 		{ "unknown", { no }, 1, EXIT_REFUSED, -1,
 		    "there is no daemon x" },
 	};
