@@ -1,0 +1,319 @@
+"""What the end-to-end scripts of dispatchd share: an engine, egressd and
+dispatchd of the test's own, an image, a forge, and agent-cli."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from lib import (AGENT_CLI, BUILD, HELPER, ORIGIN, World, die_with_test,
+                 make_ca, run, wait_for)
+
+DISPATCHD = os.path.join(os.path.abspath(BUILD), "dispatchd", "dispatchd")
+IMAGE_SH = os.path.join(os.path.dirname(os.path.dirname(HELPER)), "deploy",
+                        "image", "build.sh")
+USERS = ["dispatch", "runs", "queue", "engine"]
+HOST = "good.test"
+CACHE = os.path.join(os.path.dirname(os.path.abspath(BUILD)), "image")
+ROLES = ["parent", "audit", "engine", "runs", "queue", "frontend"]
+
+
+def missing():
+    """Why there can be no run here, or None."""
+    if os.geteuid() != 0:
+        return "needs root"
+    for program in "dockerd", "docker", "mmdebstrap", "git", "nft":
+        if not shutil.which(program):
+            return "no " + program
+    if static() is None:
+        return "no static agent-cli in any build"
+    return None
+
+
+def static():
+    """A static agent-cli: a sanitizer cannot be linked into one."""
+    here = os.path.dirname(os.path.abspath(BUILD))
+    for build in os.path.basename(BUILD), "release":
+        path = os.path.join(here, build, "agent-cli", "agent-cli-static")
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def root_fs():
+    """The image's root file system; made once for all scripts of a build."""
+    tar = os.path.join(CACHE, "agent.tar")
+    if os.path.exists(tar) and (os.path.getmtime(tar) >
+                                os.path.getmtime(static())):
+        return tar
+    os.makedirs(CACHE, exist_ok=True)
+    new = os.path.join(CACHE, "new.tar")
+    run(IMAGE_SH, "-a", static(), "-o", new,
+        stdout=subprocess.DEVNULL)
+    os.rename(new, tar)
+    return tar
+
+
+class Engine:
+    """dockerd in the namespace of the host, with directories of its own. Its
+    processes are in our process namespace: dispatchd compares their ids."""
+
+    def __init__(self, directory):
+        self.dir = os.path.join(directory, "engine")
+        self.socket = os.path.join(self.dir, "docker.sock")
+        self.proc = None
+
+    def start(self, live_restore=True):
+        os.makedirs(self.dir, exist_ok=True)
+        log = open(os.path.join(self.dir, "log"), "ab")
+        self.proc = subprocess.Popen(
+            ["dockerd", "--data-root", self.dir + "/data", "--exec-root",
+             self.dir + "/exec", "--pidfile", self.dir + "/pid", "-H",
+             "unix://" + self.socket, "--bridge=none"] +
+            (["--live-restore"] if live_restore else []),
+            stdout=log, stderr=log,
+            preexec_fn=lambda: die_with_test(signal.SIGTERM))
+        log.close()
+        return wait_for(lambda: self.docker("info", check=False).returncode
+                        == 0, 60)
+
+    def docker(self, *argv, check=True, **kw):
+        docker = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") \
+            else "docker"
+        return subprocess.run([docker, "-H", "unix://" + self.socket, *argv],
+                              check=check, capture_output=True, **kw)
+
+    def load(self, tag):
+        self.docker("import", "--change", "USER 1000:1000", root_fs(), tag)
+
+    def names(self, kind="ps"):
+        words = ["ps", "-a"] if kind == "ps" else ["network", "ls"]
+        text = self.docker(*words, "--format", "{{.Names}}" if kind == "ps"
+                           else "{{.Name}}").stdout.decode()
+        return [n for n in text.split() if n.startswith("bulkhead-")]
+
+    def stop(self):
+        if self.proc is None:
+            return
+        for name in self.docker("ps", "-aq", check=False).stdout.split():
+            self.docker("rm", "-f", name.decode(), check=False)
+        self.proc.terminate()
+        try:
+            self.proc.wait(30)
+        except subprocess.TimeoutExpired:
+            self.proc.kill()
+            self.proc.wait()
+        with open("/proc/self/mounts") as f:
+            mounts = sorted((line.split()[1] for line in f), reverse=True)
+        for path in mounts:
+            if path.startswith(self.dir + "/"):
+                subprocess.run(["umount", "-l", path], capture_output=True)
+
+
+class Dispatch(World):
+    """World with all of it running; dev is the profile, sh the tool."""
+
+    def __enter__(self):
+        root_fs()       # while packages can be had: not in the namespace
+        super().__enter__()
+        self.engine = Engine(self.dir)
+        self.disp_conf = os.path.join(self.dir, "dispatchd.conf")
+        self.disp_log = os.path.join(self.dir, "dispatchd.log")
+        self.disp_audit = os.path.join(self.dir, "dispatchd.jsonl")
+        self.disp_pidfile = os.path.join(self.dir, "dispatchd.pid")
+        self.disp_socket = os.path.join(self.dir, "dispatchd.sock")
+        self.disp = None
+        self.more_users = []
+        try:
+            self.set_up()
+        except BaseException:
+            self.__exit__(RuntimeError)
+            raise
+        return self
+
+    def __exit__(self, kind, *exc):
+        self.stop_dispatchd()
+        self.engine.stop()
+        if kind and os.path.exists(self.disp_log):
+            with open(self.disp_log, errors="replace") as f:
+                sys.stderr.write("".join(f.readlines()[-60:]))
+        super().__exit__(kind, *exc)
+        for user in self.more_users:
+            subprocess.run(["userdel", user], capture_output=True)
+
+    def set_up(self):
+        for name in USERS:
+            user = "bulkhead-" + name
+            if subprocess.run(["id", user], capture_output=True).returncode:
+                run("useradd", "--system", "--user-group",
+                    "--no-create-home", "--home-dir", "/nonexistent",
+                    "--shell", "/usr/sbin/nologin", user)
+                self.more_users.append(user)
+        self.start_dns()
+        self.forge()
+        if not self.engine.start():
+            raise RuntimeError("dockerd does not answer")
+        self.engine.load("bulkhead-agent:1")
+        self.start(self.egress_config())
+
+    # -- a repository over HTTPS ------------------------------------------
+
+    def forge(self):
+        self.git = os.path.join(self.dir, "git")
+        bare = os.path.join(self.git, "demo.git")
+        work = os.path.join(self.dir, "work")
+        quiet = {"capture_output": True}
+        os.makedirs(self.git)
+        run("git", "init", "-q", "--bare", "-b", "main", bare, **quiet)
+        run("git", "init", "-q", "-b", "main", work, **quiet)
+        with open(os.path.join(work, "README"), "w") as f:
+            f.write("a demo\n")
+        ident = ["-c", "user.name=t", "-c", "user.email=t@t.invalid"]
+        run("git", "-C", work, "add", ".", **quiet)
+        run("git", "-C", work, *ident, "commit", "-qm", "first", **quiet)
+        run("git", "-C", work, "push", "-q", bare, "main", **quiet)
+        self.work = work
+        self.ca, cert, key = make_ca(self.dir, [HOST])
+        self.origin_log = os.path.join(self.dir, "origin.log")
+        self.start_outside(
+            sys.executable, os.path.join(HELPER, "origind.py"), "--address",
+            ORIGIN, "--cert", cert, "--key", key, "--root", self.dir, "--git",
+            self.git, "--log", self.origin_log)
+        wait_for(lambda: os.path.exists(self.origin_log) and
+                 "READY" in open(self.origin_log).read())
+
+    # -- the daemons --------------------------------------------------------
+
+    def egress_config(self):
+        may = ["status", "run.open", "run.close", "runs.sync", "run.status"]
+        return self.config(
+            nft=True, nft_table="bhd", interface_prefix="td-",
+            run_networks=["10.201.0.0/16"], listeners=[],
+            peers=[{"user": "root", "may": may},
+                   {"user": "bulkhead-queue", "may": may}],
+            profiles={"dev": {"allow": [
+                {"host": HOST, "cidr": ["10.99.0.0/24"]}]}})
+
+    def dispatch_config(self, **change):
+        conf = {
+            "socket": self.disp_socket, "state": self.dir + "/state",
+            "audit": self.disp_audit, "egressd": self.socket,
+            "peers": [{"user": "root", "may": [
+                "run", "ps", "logs", "stop", "rm", "show", "status"]}],
+            "engine": {"driver": "docker", "socket": self.engine.socket},
+            "network_pool": "10.201.0.0/16", "interface_prefix": "td-",
+            "capacity": {"memory": "2g", "cpus": 2, "pids": 2048, "runs": 3},
+            "image": "bulkhead-agent:1", "forge": "https://" + HOST,
+            "tools": {"sh": {"argv": ["/bin/sh", "-s"], "prompt": "stdin"},
+                      "file": {"argv": ["/bin/sh", "-c",
+                                        "cat \"$BULKHEAD_PROMPT_FILE\""],
+                               "prompt": "file"},
+                      "word": {"argv": ["/bin/echo", "{}"],
+                               "prompt": "argument"}},
+            "profiles": {
+                "dev": self.profile(),
+                "short": self.profile(deadline="4s", hung_start="3s",
+                                      idle="3s"),
+                "quiet": self.profile(deadline="60s", hung_start="3s",
+                                      idle="3s")},
+            "default_profile": "dev", "default_tool": "sh"}
+        conf.update(change)
+        return conf
+
+    def profile(self, **change):
+        return dict({"tools": ["sh", "file", "word"], "egress": "dev",
+                     "memory": "256m", "cpus": 1, "pids": 128,
+                     "workspace": "64m", "deadline": "5m",
+                     "hung_start": "2m", "idle": "2m",
+                     "ca_file": self.ca}, **change)
+
+    def start_dispatchd(self, conf=None, wait=True):
+        with open(self.disp_conf, "w") as f:
+            json.dump(conf or self.dispatch_config(), f, indent=1)
+        log = open(self.disp_log, "ab")
+        self.disp = subprocess.Popen(
+            [os.path.join(HELPER, "keep"), self.disp_pidfile, DISPATCHD,
+             "-d", "-v", "-f", self.disp_conf], stdout=log, stderr=log,
+            preexec_fn=lambda: die_with_test(signal.SIGTERM))
+        log.close()
+        if wait and not wait_for(self.dispatch_serves, 30):
+            raise RuntimeError("dispatchd does not serve")
+
+    def dispatch_serves(self):
+        return self.cli("status", "dispatchd").returncode == 0
+
+    def disp_pid(self):
+        try:
+            with open(self.disp_pidfile) as f:
+                return int(f.read())
+        except (OSError, ValueError):
+            return None
+
+    def stop_dispatchd(self):
+        if self.disp is None:
+            return
+        self.disp.terminate()
+        try:
+            self.disp.wait(30)
+        except subprocess.TimeoutExpired:
+            self.disp.kill()
+            self.disp.wait()
+        self.disp = None
+
+    def disp_processes(self):
+        """{role: pid} of dispatchd."""
+        parent, found = self.disp_pid(), {}
+        if parent is None:
+            return found
+        found["parent"] = parent
+        try:
+            with open("/proc/%d/task/%d/children" % (parent, parent)) as f:
+                pids = [int(p) for p in f.read().split()]
+        except OSError:
+            return found
+        for pid in pids:
+            try:
+                with open("/proc/%d/cmdline" % pid, "rb") as f:
+                    argv = f.read().split(b"\0")
+            except OSError:
+                continue
+            found[argv[0].decode().split(": ")[-1].split()[0]] = pid
+        return found
+
+    # -- agent-cli ------------------------------------------------------------
+
+    def cli(self, *argv, timeout=120, **kw):
+        return subprocess.run([AGENT_CLI, "--run-dir", self.dir, *argv],
+                              capture_output=True, timeout=timeout, **kw)
+
+    def json(self, *argv):
+        out = self.cli("--json", *argv).stdout.decode()
+        return json.loads(out) if out.strip() else None
+
+    def detach(self, *argv):
+        """The id of a run that nobody follows."""
+        p = self.cli("run", "--detach", *argv)
+        words = (p.stdout + p.stderr).decode().split()
+        for word in words:
+            if len(word) == 12 and word.isalnum():
+                return word
+        raise RuntimeError("not accepted: %r" % (p,))
+
+    def over(self, ident, timeout=60):
+        """What became of it: its show, once it is done."""
+        def done():
+            s = self.json("show", ident)
+            return s if s and s["state"] == "DONE" else None
+        return wait_for(done, timeout)
+
+    def disp_records(self, kind=None):
+        try:
+            with open(self.disp_audit) as f:
+                rows = [json.loads(line) for line in f if
+                        line.endswith("}\n")]
+        except OSError:
+            return []
+        return [r for r in rows if kind in (None, r["type"])]
