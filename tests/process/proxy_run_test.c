@@ -29,6 +29,7 @@
 #include "libcommon/proc.h"
 
 #include "egressd/proxy.h"
+#include "tests/words.h"
 
 #define NOBODY 65534
 #define WAIT_MS 10000 /* for any one message */
@@ -389,7 +390,7 @@ worker_status(void)
 static void
 command(const char *line)
 {
-	ck_assert_msg(system(line) == 0, "%s", line);
+	ck_assert_msg(words_shell(line) == 0, "%s", line);
 }
 
 static int

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent-cli/entrypoint_ring.c"
+#include "tests/words.h"
 
 #define ROWS(table) (int)(sizeof(table) / sizeof((table)[0]))
 #define KEEP 64
@@ -65,7 +66,7 @@ put(struct ring *r, const char *word)
 
 	memcpy(buf, word + 1, n);
 	if (word[1] == '*') {
-		n = (size_t)atoi(word + 2);
+		n = (size_t)words_number(word + 2);
 		memset(buf, '*', n);
 	}
 	ring_put(r, stream, buf, n);
@@ -109,13 +110,13 @@ START_TEST(script)
 			put(r, *w);
 			break;
 		case 's':
-			(void)ring_stored(r, atoi(*w + 1));
+			(void)ring_stored(r, words_number(*w + 1));
 			break;
 		case 'k':
-			(void)ring_seek(r, atoi(*w + 1));
+			(void)ring_seek(r, words_number(*w + 1));
 			break;
 		default:
-			n = ring_chunk(r, chunk, (size_t)atoi(*w + 1));
+			n = ring_chunk(r, chunk, (size_t)words_number(*w + 1));
 			if (n > 0)
 				show(chunk, n, out, sizeof(out));
 			break;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "dispatchd/queue_admit.h"
+#include "tests/words.h"
 
 #define GB (1LL << 30)
 #define ROWS_MAX 256
@@ -260,11 +261,14 @@ struct live {
 static void
 check_order(const struct host *h, const struct queue_waiting *w, unsigned nth)
 {
+	char number[sizeof(h->rows[0].run)];
 	size_t i;
 
 	for (i = 0; i < h->n; i++) {
+		(void)strlcpy(number, h->rows[i].run, sizeof(number));
+		number[strcspn(number, ".")] = '\0';
 		if (h->rows[i].repo == w->repo &&
-		    (unsigned)atoi(h->rows[i].run) < nth)
+		    (unsigned)words_number(number) < nth)
 			ck_assert_int_gt(
 			    h->rows[i].need.memory, w->need.memory);
 	}

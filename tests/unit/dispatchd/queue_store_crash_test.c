@@ -12,6 +12,7 @@
 #include "libcommon/fd.h"
 
 #include "store_fixture.h"
+#include "tests/words.h"
 
 #define KILLS 200
 #define KILL_MS_MAX 25
@@ -110,11 +111,12 @@ child_works(int fd, int name)
 		if (r->state == STATE_DONE) {
 			if (queue_store_delete(s, r->run) == -1)
 				_exit(6);
-			acknowledge(fd, atoi(r->request), STATE_MAX);
+			acknowledge(fd, words_number(r->request), STATE_MAX);
 		} else {
 			if (child_step(s, r) == -1)
 				_exit(7);
-			acknowledge(fd, atoi(r->request), (int)r->state);
+			acknowledge(
+			    fd, words_number(r->request), (int)r->state);
 		}
 	}
 }
@@ -145,7 +147,7 @@ compare(struct queue_store *s, int *model, int names)
 	for (i = 0; i <= names; i++)
 		disk[i] = model[i] == -1 ? -1 : STATE_MAX;
 	for (k = 0; k < seen.n; k++) {
-		i = atoi(seen.rows[k].request);
+		i = words_number(seen.rows[k].request);
 		ck_assert(i >= 0 && i <= names);
 		ck_assert_msg(disk[i] == -1 || disk[i] == STATE_MAX,
 		    "run %d is there twice", i);
