@@ -171,12 +171,25 @@ possible(struct submit *s)
 	return false;
 }
 
+/* By the configuration in force, into which s->job points from here on. */
+static bool
+permitted(struct submit *s)
+{
+	struct queue_refusal no;
+
+	if (queue_request_check(queue.config, &s->request, &s->job, &no) ==
+	    -1) {
+		submit_refuse(s, no.code, no.reason);
+		return false;
+	}
+	return possible(s);
+}
+
 void
 client_submit(int64_t id, const struct msg_job_submit *m)
 {
 	const char *words[] = { m->request, m->repo, m->base, m->tool,
 		m->profile };
-	struct queue_refusal no;
 	struct submit *s;
 	size_t i;
 
@@ -207,12 +220,7 @@ client_submit(int64_t id, const struct msg_job_submit *m)
 	s->request.profile = s->words[4];
 	s->request.deadline_ms = m->deadline_ms;
 	s->request.prompt_bytes = m->bytes;
-	if (queue_request_check(queue.config, &s->request, &s->job, &no) ==
-	    -1) {
-		submit_refuse(s, no.code, no.reason);
-		return;
-	}
-	if (!possible(s))
+	if (!permitted(s))
 		return;
 	if (m->bytes == 0) {
 		submit_whole(s);
@@ -256,7 +264,7 @@ client_stream_end(uint32_t stream, bool ok, const char *why)
 	s->stream = 0;
 	if (!ok || s->len != (size_t)s->request.prompt_bytes)
 		submit_refuse(s, "aborted", "the prompt did not come whole");
-	else
+	else if (permitted(s)) /* again: a reload may have been between */
 		submit_whole(s);
 }
 
