@@ -68,6 +68,7 @@ struct qjob {
 	bool connected;
 	bool proved, proof_bad;
 	bool release_due; /* COMMITTED is recorded */
+	bool record_due; /* it could not be: once more */
 	bool exited, bundled; /* runs said so */
 	char exit_reason[17];
 	bool oom;
@@ -134,6 +135,8 @@ void qjob_drive(struct qjob *j);
 /* Later, longer each time. */
 void qjob_retry(struct qjob *j);
 void qjob_admit_all(void);
+/* COMMITTED again on record, after it could not be; answered by a drive. */
+void qjob_record_commit(struct qjob *j);
 /*
  * One that was found running: its door, its words and its PID 1's number are
  * made known to runs again. True when there is nothing more to do for that.

@@ -272,7 +272,9 @@ drive_committed(struct qjob *j)
 	else if (j->row.released) {
 		if (qjob_step(j, STATE_RUNNING, "released"))
 			qjob_drive(j);
-	} else if (j->release_due && j->connected)
+	} else if (j->record_due)
+		qjob_record_commit(j);
+	else if (j->release_due && j->connected)
 		release(j);
 }
 

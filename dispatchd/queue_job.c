@@ -76,10 +76,42 @@ qjob_free(struct qjob *j)
 
 /* --- states ----------------------------------------------------------- */
 
+/* A commit whose record is on its way; the job may be gone before it is. */
+struct commit {
+	char run[RUNID_LEN + 1];
+	int64_t at; /* its state_at */
+};
+
+/*
+ * COMMITTED is on disk; that the tool may begin has to be on record as well.
+ * Not recorded, it waits: nothing has begun.
+ */
 static void
-record_state(const struct queue_row *row, enum queue_state from,
-    const char *evidence, audit_done_fn *done, void *arg)
+commit_recorded(bool ok, void *arg)
 {
+	struct commit *c = arg;
+	struct qjob *j = qjob_find(c->run);
+	bool same = j != NULL && j->row.state == STATE_COMMITTED &&
+	    j->state_at == c->at;
+
+	free(c);
+	if (!same)
+		return;
+	if (!ok) {
+		log_warnx("run %s: its commit is not recorded yet", j->row.run);
+		j->record_due = true;
+		qjob_retry(j);
+		return;
+	}
+	j->release_due = true;
+	qjob_drive(j);
+}
+
+static void
+record_state(const struct qjob *j, enum queue_state from, const char *evidence)
+{
+	const struct queue_row *row = &j->row;
+	struct commit *c;
 	struct msg m;
 
 	memset(&m, 0, sizeof(m));
@@ -90,28 +122,22 @@ record_state(const struct queue_row *row, enum queue_state from,
 	m.u.rec_run_state.class =
 	    row->class != CLASS_NONE ? queue_class_name(row->class) : NULL;
 	m.u.rec_run_state.evidence = evidence;
-	if (done == NULL)
+	if (row->state != STATE_COMMITTED) {
 		audit_client_send_lasting(queue.audit, &m);
-	else if (audit_client_send(queue.audit, &m, done, arg) == -1)
-		done(false, arg);
-}
-
-/*
- * COMMITTED is on disk; that the tool may begin has to be on record as well.
- * Not recorded, it waits: nothing has begun.
- */
-static void
-commit_recorded(bool ok, void *arg)
-{
-	struct qjob *j = arg;
-
-	if (!ok) {
-		log_warnx("run %s: its commit is not recorded yet", j->row.run);
-		qjob_retry(j);
 		return;
 	}
-	j->release_due = true;
-	qjob_drive(j);
+	c = xcalloc(1, sizeof(*c));
+	(void)strlcpy(c->run, row->run, sizeof(c->run));
+	c->at = j->state_at;
+	if (audit_client_send(queue.audit, &m, commit_recorded, c) == -1)
+		commit_recorded(false, c);
+}
+
+void
+qjob_record_commit(struct qjob *j)
+{
+	j->record_due = false;
+	record_state(j, STATE_GATED, "recorded when it could be");
 }
 
 bool
@@ -138,8 +164,7 @@ qjob_step(struct qjob *j, enum queue_state to, const char *fmt, ...)
 	j->state_at = clock_boot_ms();
 	j->retry_ms = 0;
 	j->retry_at = 0;
-	record_state(&j->row, from, evidence,
-	    to == STATE_COMMITTED ? commit_recorded : NULL, j);
+	record_state(j, from, evidence);
 	client_event(&j->row, NULL);
 	return true;
 }
