@@ -26,9 +26,10 @@ struct nftnl_table;
 
 /* Two rules a network; the others are a fixed number. */
 #define FW_RULES_MAX (32 + 2 * EGRESS_NETWORKS_MAX)
-#define FW_CHAINS 6
+#define FW_CHAINS 7
 
 #define FW_CHAIN_CLOSED "closed"
+#define FW_CHAIN_PREROUTING "prerouting"
 #define FW_CHAIN_FORWARD "forward"
 #define FW_CHAIN_OUTPUT "proxy_output"
 #define FW_RULE_ANSWERS 0 /* of the canary: the one rule there that accepts */
@@ -104,8 +105,8 @@ void fw_match_daddr(
     struct fw_maker *m, int family, const uint8_t *addr, unsigned bits);
 /* A TCP packet that opens a connection. */
 void fw_match_opening(struct fw_maker *m);
-/* To an address of the machine itself. */
-void fw_match_local(struct fw_maker *m);
+/* To an address of the machine itself, or (NFT_CMP_NEQ) to any other. */
+void fw_match_local(struct fw_maker *m, enum nft_cmp_ops op);
 /* No way back to the source leads by the interface that it came in by. */
 void fw_match_forged(struct fw_maker *m);
 

@@ -221,14 +221,14 @@ fw_match_opening(struct fw_maker *m)
 }
 
 void
-fw_match_local(struct fw_maker *m)
+fw_match_local(struct fw_maker *m, enum nft_cmp_ops op)
 {
 	struct nftnl_expr *e = expr(m, "fib");
 
 	set_u32(e, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
 	set_u32(e, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
 	set_u32(e, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
-	fw_expr_cmp_u32(m, NFT_CMP_EQ, RTN_LOCAL);
+	fw_expr_cmp_u32(m, op, RTN_LOCAL);
 }
 
 void

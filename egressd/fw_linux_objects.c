@@ -35,6 +35,7 @@ static const struct {
 	{ FW_CHAIN_CLOSED, -1 },
 	{ "run_input", -1 },
 	{ FW_CHAIN_OUTPUT, -1 },
+	{ FW_CHAIN_PREROUTING, NF_INET_PRE_ROUTING },
 	{ "input", NF_INET_LOCAL_IN },
 	{ FW_CHAIN_FORWARD, NF_INET_FORWARD },
 	{ "output", NF_INET_LOCAL_OUT },

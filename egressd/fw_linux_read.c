@@ -89,7 +89,8 @@ count_rule(struct look *k, uint64_t packets)
 {
 	if (strcmp(k->chain, FW_CHAIN_CLOSED) == 0)
 		k->counts.closed += packets;
-	else if (strcmp(k->chain, FW_CHAIN_FORWARD) == 0)
+	else if (strcmp(k->chain, FW_CHAIN_PREROUTING) == 0 ||
+	    strcmp(k->chain, FW_CHAIN_FORWARD) == 0)
 		k->counts.forward += packets;
 	else if (strcmp(k->chain, FW_CHAIN_OUTPUT) == 0 &&
 	    k->index != FW_RULE_ANSWERS)

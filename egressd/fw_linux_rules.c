@@ -15,6 +15,10 @@
  *		iifname . ip daddr . tcp dport @permitted counter accept
  *		goto closed
  *	}
+ *	chain prerouting {
+ *		type filter hook prerouting priority filter - 10; policy accept;
+ *		iifname "bh-*" fib daddr type != local counter goto closed
+ *	}
  *	chain input {
  *		type filter hook input priority filter - 10; policy accept;
  *		iifname "bh-*" goto run_input
@@ -48,11 +52,14 @@
  * chains alone, the machine's own rules still have their say; a rejected
  * packet is gone for all. Before Docker's chains, so that it cannot accept
  * first. A packet whose source is not of the run's own network gets no answer
- * at all: a refusal quotes it, and would carry that to whomever it names. The
- * chain of the proxy is for the day when the proxy is taken: it
- * then still dials nothing of this machine, of a run or of a link. A socket is
- * of whom made it, and those of runs are made by the parent; connect(2) makes a
- * listening one an outgoing one.
+ * at all: a refusal quotes it, and would carry that to whomever it names. What
+ * a run sends to another machine is refused before it is routed: without a
+ * route there, or with forwarding off, the kernel would drop it, and a run
+ * could not tell silence from a way out. The chain of forward holds alone, too,
+ * and closes the way to a run. The chain of the proxy is for the day when the
+ * proxy is taken: it then still dials nothing of this machine, of a run or of
+ * a link. A socket is of whom made it, and those of runs are made by the
+ * parent; connect(2) makes a listening one an outgoing one.
  */
 
 #include <netinet/ip.h>
@@ -180,6 +187,16 @@ rules_input(struct fw_maker *m)
 }
 
 static void
+rules_prerouting(struct fw_maker *m)
+{
+	fw_rule_begin(m, FW_CHAIN_PREROUTING);
+	fw_match_prefix(m, NFT_META_IIFNAME, NFT_CMP_EQ);
+	fw_match_local(m, NFT_CMP_NEQ);
+	fw_expr_counter(m);
+	fw_expr_verdict(m, NFT_GOTO, FW_CHAIN_CLOSED);
+}
+
+static void
 rules_forward(struct fw_maker *m)
 {
 	fw_rule_begin(m, FW_CHAIN_FORWARD);
@@ -228,7 +245,7 @@ rules_output(struct fw_maker *m)
 
 	fw_rule_begin(m, FW_CHAIN_OUTPUT);
 	fw_match_opening(m);
-	fw_match_local(m);
+	fw_match_local(m, NFT_CMP_EQ);
 	fw_expr_counter(m);
 	fw_expr_reject_reset(m);
 
@@ -247,6 +264,7 @@ fw_rules_make(struct fw_maker *m)
 {
 	rules_closed(m);
 	rules_run_input(m);
+	rules_prerouting(m);
 	rules_input(m);
 	rules_forward(m);
 	rules_output(m);

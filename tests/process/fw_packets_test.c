@@ -330,6 +330,42 @@ START_TEST(tcp)
 }
 END_TEST
 
+/*
+ * Without a route, and with forwarding off, the kernel drops what a run sends
+ * away, and a run could not tell that from a way out: it is refused before.
+ */
+START_TEST(unrouted)
+{
+	static const char *const to[] = { "203.0.113.7", "10.201.0.9",
+		"198.51.100.2", "2001:db8::7", "fd00:2::2" };
+	size_t i;
+	int fd;
+
+	run("ip", "route", "del", "default", NULL);
+	write_file("/proc/sys/net/ipv4/ip_forward", "0");
+	write_file("/proc/sys/net/ipv6/conf/all/forwarding", "0");
+	for (i = 0; i < sizeof(to) / sizeof(to[0]); i++) {
+		fd = socket_in(RUN, to[i], SOCK_STREAM);
+		ck_assert_msg(
+		    connected(fd, to[i], 80) == ECONNREFUSED, "%s", to[i]);
+		close(fd);
+	}
+}
+END_TEST
+
+/* What is to be forwarded would be refused at that hook as well. */
+START_TEST(forward_alone)
+{
+	expect_permit(RUN_A, "10.201.0.1", "ok");
+	ck_assert_int_eq(kill(fw, SIGSTOP), 0);
+	run("nft", "flush", "chain", "inet", "bulkhead", "prerouting", NULL);
+	try_all("permitted");
+	ck_assert_int_eq(kill(fw, SIGCONT), 0);
+	expect_state("lost", "missing: rule prerouting 0");
+	expect_state("restored", NULL);
+}
+END_TEST
+
 /* Another run's element opens nothing here. */
 START_TEST(other_run)
 {
@@ -653,6 +689,8 @@ main(int argc, char **argv)
 	tcase_add_checked_fixture(t, setup_packets, teardown_packets);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, tcp);
+	tcase_add_test(t, unrouted);
+	tcase_add_test(t, forward_alone);
 	tcase_add_test(t, other_run);
 	tcase_add_test(t, udp);
 	tcase_add_test(t, spoofed);

@@ -50,6 +50,9 @@ static const char *const want_text[] = {
 	"reject with tcp reset",
 	"tcp flags syn / syn,ack ip6 daddr ff00::/8 counter "
 	"reject with tcp reset",
+	"chain prerouting {",
+	"type filter hook prerouting priority filter - 10; policy accept;",
+	"iifname \"bh-*\" fib daddr type != local counter goto closed",
 	"chain input {",
 	"type filter hook input priority filter - 10; policy accept;",
 	"iifname \"bh-*\" goto run_input",
