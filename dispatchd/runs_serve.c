@@ -16,8 +16,6 @@
 
 #include "dispatchd/runs.h"
 
-#define SERVE_TURNS 16 /* pieces of one event */
-
 struct reader {
 	TAILQ_ENTRY(reader) entry;
 	char run[RUNID_LEN + 1];
@@ -36,7 +34,8 @@ struct reader {
 
 static TAILQ_HEAD(, reader) readers = TAILQ_HEAD_INITIALIZER(readers);
 static size_t nreaders;
-static uint8_t piece[CHUNK_HEADER_LEN + CHUNK_MAX];
+/* At least one chunk, whatever its size; more of them where they are small. */
+static uint8_t piece[2 * (CHUNK_HEADER_LEN + CHUNK_MAX)];
 
 static void
 refuse(int64_t id, const char *code, const char *why)
@@ -107,17 +106,36 @@ reader_broken(struct reader *r, const char *why)
 	reader_free(r);
 }
 
-/* Send what there is credit for. */
+/* Chunks as they lie there, as many as fit. Returns the bytes; 0: no more. */
+static ptrdiff_t
+logs_fill(struct reader *r)
+{
+	size_t n = 0;
+	ptrdiff_t got;
+
+	while (sizeof(piece) - n >= CHUNK_HEADER_LEN + CHUNK_MAX) {
+		got =
+		    runs_log_read(r->log, &r->at, piece + n, sizeof(piece) - n);
+		if (got == -1)
+			return -1;
+		if (got == 0)
+			break;
+		n += (size_t)got;
+	}
+	return (ptrdiff_t)n;
+}
+
+/*
+ * Send all that there is credit for: nothing would wake us for the rest. One
+ * piece is half full or the last one, so a window is few of them.
+ */
 static void
 logs_push(struct reader *r)
 {
 	ptrdiff_t n;
-	int i;
 
-	for (i = 0; i < SERVE_TURNS; i++) {
-		if (peer_stream_room(runs.frontend, r->stream) < sizeof(piece))
-			return;
-		n = runs_log_read(r->log, &r->at, piece, sizeof(piece));
+	while (peer_stream_room(runs.frontend, r->stream) >= sizeof(piece)) {
+		n = logs_fill(r);
 		if (n == -1) {
 			reader_broken(r, strerror(errno));
 			return;
@@ -204,11 +222,8 @@ static void
 bundle_push(struct reader *r)
 {
 	ssize_t n;
-	int i;
 
-	for (i = 0; i < SERVE_TURNS; i++) {
-		if (peer_stream_room(runs.frontend, r->stream) < CHUNK_MAX)
-			return;
+	while (peer_stream_room(runs.frontend, r->stream) >= CHUNK_MAX) {
 		n = read(r->fd, piece, CHUNK_MAX);
 		if (n == 0) {
 			bundle_served(r);

@@ -20,6 +20,11 @@ def plain(w):
           b"agent_failed" in p.stderr, p.stderr)
     p = w.cli("run", "exit 0")
     equal("a tool that is content", p.returncode, 0)
+    p = w.cli("run", "i=0; while [ $i -lt 3000 ]; do printf x; i=$((i+1)); "
+              "done")
+    equal("a tool that prints byte by byte", p.stdout, b"x" * 3000)
+    ident = p.stderr.split()[1].decode()
+    equal("and its log", w.cli("logs", ident).stdout, b"x" * 3000)
     p = w.cli("run", "id -u; ls -a /run/bulkhead; echo $BULKHEAD_RUN; "
               "cat /proc/1/status 2>&1 | grep -E 'CapEff|NoNewPrivs|Seccomp:';"
               " touch /x 2>&1; ps 2>/dev/null | wc -l; env")
