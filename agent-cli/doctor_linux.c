@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcommon/sandbox_linux.h"
+
 #include "doctor.h"
 
 #define LINE_MAX_LEN 512
@@ -77,18 +79,15 @@ seccomp(void)
 static void
 landlock(void)
 {
-	char buf[LINE_MAX_LEN];
+	int abi = sandbox_landlock_abi();
 
-	if (first_line("/sys/kernel/security/lsm", buf) == NULL)
-		doctor_say(FINDING_WARN, "landlock",
-		    "mount securityfs to see, or look at agent-cli status",
-		    "cannot be told here: %s", strerror(errno));
-	else if (strstr(buf, "landlock") != NULL)
-		doctor_say(FINDING_OK, "landlock", NULL, "among %s", buf);
+	if (abi > 0)
+		doctor_say(FINDING_OK, "landlock", NULL, "ABI %d", abi);
 	else
 		doctor_say(FINDING_WARN, "landlock",
-		    "boot with lsm=landlock,...",
-		    "not among %s; the other walls remain", buf);
+		    errno == EOPNOTSUPP ? "boot with lsm=landlock,..."
+		                        : "a kernel from 5.13 on",
+		    "%s; the other walls remain", strerror(errno));
 }
 
 static void

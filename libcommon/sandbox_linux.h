@@ -48,6 +48,11 @@ size_t sandbox_rules(enum sandbox_purpose purpose,
 int sandbox_seccomp(enum sandbox_purpose purpose);
 
 /*
+ * sandbox_linux_landlock.c: the newest ABI of this kernel; -1 with errno ENOSYS
+ * when it has none, EOPNOTSUPP when it was booted without.
+ */
+int sandbox_landlock_abi(void);
+/*
  * sandbox_linux_landlock.c: restrict ourselves. Returns the ABI in force, 0
  * when the kernel has no Landlock, or -1 with errno.
  */

@@ -159,14 +159,19 @@ below(int abi, enum sandbox_purpose purpose)
 }
 
 int
+sandbox_landlock_abi(void)
+{
+	return (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
+	    LANDLOCK_CREATE_RULESET_VERSION);
+}
+
+int
 sandbox_landlock(
     enum sandbox_purpose purpose, const struct sandbox_paths *paths)
 {
 	int abi, fd, i, r = -1, saved;
 
-	abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
-	    LANDLOCK_CREATE_RULESET_VERSION);
-	if (abi == -1)
+	if ((abi = sandbox_landlock_abi()) == -1)
 		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -1;
 	if ((fd = create(abi, purpose)) == -1)
 		return -1;
