@@ -3,12 +3,13 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import threading
 import time
 
-from dispatch import Dispatch, HOST, missing
+from dispatch import Dispatch, HOST, missing, static
 from lib import (AGENT_CLI, ORIGIN, check, equal, finish, report, wait_for)
 
 
@@ -217,6 +218,22 @@ def confinement(w):
                                       int(st["CapEff"], 16)), ("2", "1", 0))
 
 
+def anywhere(w):
+    """The program of an image needs nothing of the system that it is in."""
+    root = os.path.join(w.dir, "root")
+    os.mkdir(root)
+    shutil.copy(static(), os.path.join(root, "agent-cli"))
+    for words, want in (["--help"], 0), (["doctor"], 1), (["ps"], 3), \
+            (["entrypoint"], 78):
+        p = subprocess.run(["chroot", root, "/agent-cli", *words],
+                           capture_output=True)
+        equal("in an empty root: %s" % words[0], p.returncode, want)
+    p = subprocess.run([static(), "--run-dir", w.dir, "doctor"],
+                       capture_output=True)
+    check("where names come from elsewhere, too", p.returncode in (0, 1) and
+          b"\nok    users" in p.stdout, p)
+
+
 def main():
     why = missing()
     if why:
@@ -225,6 +242,7 @@ def main():
     with Dispatch({HOST: ["A:" + ORIGIN]}) as w:
         w.start_dispatchd()
         confinement(w)
+        anywhere(w)
         plain(w)
         prompts(w)
         repository(w)
