@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "libcommon/conf.h"
+#include "libcommon/conf_peers.h"
 #include "libcommon/hostname.h"
 #include "libcommon/netaddr.h"
 #include "libcommon/runid.h"
@@ -17,7 +17,6 @@
 #define DISPATCH_NAME_MAX 64 /* of a tool, a profile */
 #define DISPATCH_TOOLS_MAX 64
 #define DISPATCH_PROFILES_MAX 256
-#define DISPATCH_PEERS_MAX 256
 #define DISPATCH_ARGV_MAX 64 /* as msg.def has it: start */
 #define DISPATCH_ARG_MAX 4096
 #define DISPATCH_ENV_MAX 48 /* of a tool, of a profile; start takes 128 */
@@ -36,6 +35,21 @@
 #define DISPATCH_MEMORY_BESIDE (64LL * 1024 * 1024)
 #define DISPATCH_DEADLINE_MIN 1000 /* ms */
 #define DISPATCH_DEADLINE_MAX (30LL * 24 * 3600 * 1000)
+
+/* --- dispatchd_config_lists.c: what a peer may ask for ------------------ */
+
+enum dispatch_verb {
+	VERB_run,
+	VERB_ps,
+	VERB_logs,
+	VERB_stop,
+	VERB_rm,
+	VERB_show,
+	VERB_status,
+	VERB_MAX
+};
+
+extern const char *const dispatch_verbs[VERB_MAX];
 
 /* --- dispatchd_config.c: the parent's; reads and checks ---------------- */
 
@@ -74,13 +88,6 @@ struct dispatch_profile {
 	size_t ca_len;
 };
 
-struct dispatch_peer {
-	bool group;
-	uint32_t id; /* uid or gid */
-	const char *may[16];
-	size_t nmay;
-};
-
 struct dispatch_capacity {
 	int64_t memory, cpus_milli, pids, runs;
 };
@@ -112,7 +119,7 @@ struct dispatch_config {
 	const char *forge; /* "https://github.com", no slash at its end */
 	const char *user_parent, *user_frontend, *user_runs, *user_queue,
 	    *user_engine, *user_audit;
-	struct dispatch_peer peers[DISPATCH_PEERS_MAX];
+	struct conf_peer peers[CONF_PEERS_MAX];
 	size_t npeers;
 	struct dispatch_tool *tools;
 	size_t ntools;

@@ -66,17 +66,6 @@ front_refuse(struct user *u, int64_t id, const char *code, const char *reason);
 
 /* --- frontend_peers.c: the table that the parent sent ------------------- */
 
-enum verb {
-	VERB_run,
-	VERB_ps,
-	VERB_logs,
-	VERB_stop,
-	VERB_rm,
-	VERB_show,
-	VERB_status,
-	VERB_MAX
-};
-
 #define VERB_BIT(v) (1U << (v))
 
 void front_peers_begin(const struct msg_table_begin *m);

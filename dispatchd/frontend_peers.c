@@ -13,22 +13,12 @@ struct peer_rule {
 };
 
 struct table {
-	struct peer_rule rules[DISPATCH_PEERS_MAX];
+	struct peer_rule rules[CONF_PEERS_MAX];
 	size_t nrules;
 	int64_t generation; /* 0: none */
 };
 
 static struct table in_force, loading; /* loading: between begin and end */
-
-static const char *const verb_names[VERB_MAX] = {
-	[VERB_run] = "run",
-	[VERB_ps] = "ps",
-	[VERB_logs] = "logs",
-	[VERB_stop] = "stop",
-	[VERB_rm] = "rm",
-	[VERB_show] = "show",
-	[VERB_status] = "status",
-};
 
 void
 front_peers_begin(const struct msg_table_begin *m)
@@ -45,14 +35,14 @@ front_peers_row(const struct msg_peer_row *m)
 	size_t i;
 	int v;
 
-	if (loading.generation == 0 || loading.nrules == DISPATCH_PEERS_MAX)
+	if (loading.generation == 0 || loading.nrules == CONF_PEERS_MAX)
 		fatalx("bad peer.row from the parent");
 	r = &loading.rules[loading.nrules++];
 	r->group = m->group;
 	r->id = (uint32_t)m->id;
 	for (i = 0; i < m->may.n; i++) {
 		for (v = 0; v < VERB_MAX; v++) {
-			if (strcmp(m->may.v[i], verb_names[v]) == 0)
+			if (strcmp(m->may.v[i], dispatch_verbs[v]) == 0)
 				r->verbs |= VERB_BIT(v);
 		}
 	}

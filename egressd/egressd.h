@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "libcommon/conf.h"
+#include "libcommon/conf_peers.h"
 #include "libcommon/hostname.h"
 #include "libcommon/msg.h"
 #include "libcommon/netaddr.h"
@@ -22,7 +22,6 @@
 #define EGRESS_RULES_MAX 4096 /* of one profile */
 #define EGRESS_SERVERS_MAX 8 /* DNS */
 #define EGRESS_HOSTS_MAX 4096 /* rows of the hosts file */
-#define EGRESS_PEERS_MAX 256
 #define EGRESS_CIDR_MAX 64 /* of one rule */
 #define EGRESS_NAME_MAX 64 /* of a listener, a profile */
 #define EGRESS_RULE_ID_MAX 128 /* "profiles.dev.allow[3]" */
@@ -51,6 +50,19 @@ enum egress_end {
 	END_MAX
 };
 
+/* --- egressd_config_lists.c: what a peer may ask for ------------------ */
+
+enum egress_verb {
+	VERB_status,
+	VERB_run_open,
+	VERB_run_close,
+	VERB_runs_sync,
+	VERB_run_status,
+	VERB_MAX
+};
+
+extern const char *const egress_verbs[VERB_MAX];
+
 /* --- egressd_config.c: the parent's; reads, checks, lints ------------- */
 
 struct egress_rule {
@@ -77,13 +89,6 @@ struct egress_listener {
 	struct netaddr addr;
 	uint16_t port;
 	const char *profile;
-};
-
-struct egress_peer {
-	bool group;
-	uint32_t id; /* uid or gid */
-	const char *may[64];
-	size_t nmay;
 };
 
 struct egress_server {
@@ -119,7 +124,7 @@ struct egress_config {
 	int64_t proxy_port; /* of a run; the canary's is one more */
 	const char *user_parent, *user_frontend, *user_proxy, *user_resolver,
 	    *user_audit, *user_fw;
-	struct egress_peer peers[EGRESS_PEERS_MAX];
+	struct conf_peer peers[CONF_PEERS_MAX];
 	size_t npeers;
 	struct egress_server servers[EGRESS_SERVERS_MAX];
 	size_t nservers;

@@ -191,7 +191,7 @@ links_init(bool fw)
 /* --- dispatch --------------------------------------------------------- */
 
 /* Which verb a request needs; VERB_MAX: none that we know. */
-static enum verb
+static enum egress_verb
 verb_of(enum msg_type type)
 {
 	switch (type) {
@@ -214,7 +214,7 @@ static void
 frontend_dispatch_client(struct peer *peer, struct msg *m, int fd, void *arg)
 {
 	struct user *u = arg;
-	enum verb verb = verb_of(m->type);
+	enum egress_verb verb = verb_of(m->type);
 
 	if (verb == VERB_MAX) {
 		peer_send_error(peer, m->id, "unknown",

@@ -62,15 +62,6 @@ void frontend_send(struct peer *p, const struct msg *m);
 
 /* --- frontend_peers.c: the table that the parent sent ------------------- */
 
-enum verb {
-	VERB_status,
-	VERB_run_open,
-	VERB_run_close,
-	VERB_runs_sync,
-	VERB_run_status,
-	VERB_MAX
-};
-
 /* Where a run may be opened. */
 struct runs_config {
 	char prefix[EGRESS_PREFIX_MAX + 1];
@@ -85,7 +76,7 @@ void peers_row(const struct msg_peer_row *m);
 void peers_profile(const struct msg_profile_row *m);
 void peers_runs(const struct msg_runs_row *m);
 void peers_end(const struct msg_table_end *m);
-bool peers_may(const struct creds *c, enum verb verb);
+bool peers_may(const struct creds *c, enum egress_verb verb);
 const struct runs_config *peers_runs_config(void);
 bool peers_has_profile(const char *name);
 int64_t peers_generation(void);

@@ -9,11 +9,11 @@
 struct peer_rule {
 	bool group;
 	uint32_t id;
-	unsigned verbs; /* a bit for each enum verb */
+	unsigned verbs; /* a bit for each enum egress_verb */
 };
 
 struct table {
-	struct peer_rule rules[EGRESS_PEERS_MAX];
+	struct peer_rule rules[CONF_PEERS_MAX];
 	size_t nrules;
 	char profiles[EGRESS_PROFILES_MAX][EGRESS_NAME_MAX + 1];
 	size_t nprofiles;
@@ -23,14 +23,6 @@ struct table {
 };
 
 static struct table in_force, loading; /* loading: between begin and end */
-
-static const char *const verb_names[VERB_MAX] = {
-	[VERB_status] = "status",
-	[VERB_run_open] = "run.open",
-	[VERB_run_close] = "run.close",
-	[VERB_runs_sync] = "runs.sync",
-	[VERB_run_status] = "run.status",
-};
 
 void
 peers_begin(const struct msg_table_begin *m)
@@ -47,14 +39,14 @@ peers_row(const struct msg_peer_row *m)
 	size_t i;
 	int v;
 
-	if (loading.generation == 0 || loading.nrules == EGRESS_PEERS_MAX)
+	if (loading.generation == 0 || loading.nrules == CONF_PEERS_MAX)
 		fatalx("bad peer.row from the parent");
 	r = &loading.rules[loading.nrules++];
 	r->group = m->group;
 	r->id = (uint32_t)m->id;
 	for (i = 0; i < m->may.n; i++) {
 		for (v = 0; v < VERB_MAX; v++) {
-			if (strcmp(m->may.v[i], verb_names[v]) == 0)
+			if (strcmp(m->may.v[i], egress_verbs[v]) == 0)
 				r->verbs |= 1U << v;
 		}
 	}
@@ -113,7 +105,7 @@ peers_end(const struct msg_table_end *m)
 }
 
 bool
-peers_may(const struct creds *c, enum verb verb)
+peers_may(const struct creds *c, enum egress_verb verb)
 {
 	const struct peer_rule *r;
 

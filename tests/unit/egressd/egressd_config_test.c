@@ -458,7 +458,7 @@ START_TEST(test_many_entries)
 		{ "{\"peers\": [", "{\"user\":\"queue\",\"may\":[\"status\"]},",
 		    "{\"user\":\"queue\",\"may\":[\"status\"]}", "]}",
 		    "f:1: peers: has 257 entries; allowed: 256\n",
-		    EGRESS_PEERS_MAX },
+		    CONF_PEERS_MAX },
 		{ "{\"listeners\": [", "1,", "1", "]}",
 		    "f:1: listeners: has 65 entries; allowed: 64\n",
 		    EGRESS_LISTENERS_MAX },
