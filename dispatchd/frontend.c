@@ -4,17 +4,10 @@
  * ids of its own.
  */
 
-#include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/types.h>
-
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "libcommon/clock.h"
+#include "libcommon/grants.h"
 #include "libcommon/log.h"
+#include "libcommon/status.h"
 
 #include "dispatchd/frontend.h"
 
@@ -27,16 +20,15 @@
 
 struct front front;
 
-static struct event *ev_listen, *ev_backoff, *ev_tick;
-static TAILQ_HEAD(, user) users = TAILQ_HEAD_INITIALIZER(users);
+static struct event *ev_tick;
 
 static void front_dispatch_parent(struct peer *, struct msg *, int, void *);
 static void front_dispatch_queue(struct peer *, struct msg *, int, void *);
 static void front_dispatch_runs(struct peer *, struct msg *, int, void *);
 static void front_dispatch_audit(struct peer *, struct msg *, int, void *);
 static void front_dispatch_client(struct peer *, struct msg *, int, void *);
-static void sibling_gone(struct peer *, enum peer_end, const char *, void *);
-static void user_gone(struct peer *, enum peer_end, const char *, void *);
+static void user_came(struct client *);
+static void user_leaves(struct client *);
 
 static const struct peer_ops parent_ops = { .message = front_dispatch_parent,
 	.gone = sibling_gone };
@@ -51,124 +43,43 @@ static const struct peer_ops runs_ops = { .message = front_dispatch_runs,
 	.data = front_relay_runs_data,
 	.stream_end = front_relay_runs_end };
 static const struct peer_ops client_ops = { .message = front_dispatch_client,
-	.gone = user_gone,
+	.gone = clients_gone,
 	.data = front_relay_client_data,
 	.stream_ready = front_relay_client_ready,
 	.stream_end = front_relay_client_end };
-
-static void
-sibling_gone(struct peer *peer, enum peer_end end, const char *why, void *arg)
-{
-	log_debug("%s is gone: leaving", peer_name(peer));
-	_exit(0);
-}
-
-void
-front_send(struct peer *p, const struct msg *m)
-{
-	if (peer_send(p, m) == -1)
-		panic("cannot send %s to %s", msg_decl(m->type)->wire,
-		    peer_name(p));
-}
+static const struct clients_def clients_def = { .daemon = "dispatchd",
+	.size = sizeof(struct user),
+	.ops = &client_ops,
+	.came = user_came,
+	.leaves = user_leaves };
 
 void
 front_refuse(struct user *u, int64_t id, const char *code, const char *reason)
 {
-	log_info("client uid %u pid %d: %s: %s", (unsigned)u->creds.uid,
-	    (int)u->creds.pid, code, reason);
-	peer_send_error(u->peer, id, code, reason);
+	log_info("client uid %u pid %d: %s: %s", (unsigned)u->client.creds.uid,
+	    (int)u->client.creds.pid, code, reason);
+	peer_send_error(u->client.peer, id, code, reason);
 }
 
 /* --- clients ---------------------------------------------------------- */
 
 static void
-user_free(struct user *u)
+user_came(struct client *c)
 {
+	struct user *u = (struct user *)c;
+
+	TAILQ_INIT(&u->calls);
+	TAILQ_INIT(&u->waits);
+}
+
+static void
+user_leaves(struct client *c)
+{
+	struct user *u = (struct user *)c;
+
 	front_refuse_user_gone(u);
 	front_wait_user_gone(u);
 	front_call_user_gone(u);
-	peer_free(&u->peer);
-	TAILQ_REMOVE(&users, u, entry);
-	front.nusers--;
-	free(u);
-}
-
-static void
-user_gone(struct peer *peer, enum peer_end end, const char *why, void *arg)
-{
-	struct user *u = arg;
-
-	if (end != PEER_END_EOF)
-		log_info("client uid %u pid %d: %s", (unsigned)u->creds.uid,
-		    (int)u->creds.pid, why);
-	user_free(u);
-}
-
-static bool
-user_too_many(const struct user *u)
-{
-	const struct user *other;
-	size_t same = 0;
-
-	TAILQ_FOREACH(other, &users, entry)
-		same += other->creds.uid == u->creds.uid;
-	return front.nusers >= FRONTEND_CLIENTS_MAX ||
-	    same >= FRONTEND_USER_MAX;
-}
-
-static void
-user_new(int fd)
-{
-	struct user *u;
-
-	u = calloc(1, sizeof(*u));
-	if (u == NULL || creds_get(fd, &u->creds) == -1) {
-		free(u);
-		close(fd);
-		return;
-	}
-	if (user_too_many(u)) {
-		log_info("client uid %u pid %d: too many connections",
-		    (unsigned)u->creds.uid, (int)u->creds.pid);
-		free(u);
-		close(fd);
-		return;
-	}
-	TAILQ_INIT(&u->calls);
-	TAILQ_INIT(&u->waits);
-	u->peer = peer_new(front.base, fd, PEER_CLIENT, SIDE_FRONTEND,
-	    SIDE_CLIENT, "dispatchd", "client", &client_ops, u);
-	if (u->peer == NULL) {
-		free(u);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&users, u, entry);
-	front.nusers++;
-}
-
-static void
-backoff_over(int fd, short what, void *arg)
-{
-	if (!front.draining)
-		event_add(ev_listen, NULL);
-}
-
-static void
-listen_ready(int fd, short what, void *arg)
-{
-	struct timeval tv = { 0, FRONTEND_BACKOFF_MS * 1000 };
-	int s;
-
-	s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (s != -1) {
-		user_new(s);
-		return;
-	}
-	if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
-		return;
-	log_warn("accept");
-	event_del(ev_listen);
-	evtimer_add(ev_backoff, &tv);
 }
 
 static void
@@ -188,22 +99,22 @@ verbs_of(enum msg_type type)
 {
 	switch (type) {
 	case MSG_TYPE_run:
-		return VERB_BIT(VERB_run);
+		return GRANT(VERB_run);
 	case MSG_TYPE_wait:
-		return VERB_BIT(VERB_run) | VERB_BIT(VERB_show);
+		return GRANT(VERB_run) | GRANT(VERB_show);
 	case MSG_TYPE_ps:
-		return VERB_BIT(VERB_ps);
+		return GRANT(VERB_ps);
 	case MSG_TYPE_show:
 	case MSG_TYPE_bundle_get:
-		return VERB_BIT(VERB_show);
+		return GRANT(VERB_show);
 	case MSG_TYPE_stop:
-		return VERB_BIT(VERB_stop);
+		return GRANT(VERB_stop);
 	case MSG_TYPE_rm:
-		return VERB_BIT(VERB_rm);
+		return GRANT(VERB_rm);
 	case MSG_TYPE_logs:
-		return VERB_BIT(VERB_logs);
+		return GRANT(VERB_logs);
 	case MSG_TYPE_status:
-		return VERB_BIT(VERB_status);
+		return GRANT(VERB_status);
 	default:
 		return 0;
 	}
@@ -225,8 +136,7 @@ refuse(struct user *u, const struct msg *m)
 		front_refuse_recorded(u, m->id, request, m->u.rm.run);
 		break;
 	default:
-		front_refuse(u, m->id, "refused",
-		    "the table \"peers\" does not let this user ask for that");
+		front_refuse(u, m->id, "refused", GRANTS_REFUSED);
 		break;
 	}
 }
@@ -242,7 +152,7 @@ front_dispatch_client(struct peer *peer, struct msg *m, int fd, void *arg)
 		    "this daemon does not know that request");
 		return;
 	}
-	if (!front_peers_may(&u->creds, verbs)) {
+	if (!grants_may(&u->client.creds, verbs)) {
 		refuse(u, m);
 		return;
 	}
@@ -251,7 +161,7 @@ front_dispatch_client(struct peer *peer, struct msg *m, int fd, void *arg)
 		front_status(u, m->id);
 		break;
 	case MSG_TYPE_run:
-		if (front.draining)
+		if (clients_draining())
 			front_refuse(u, m->id, "draining",
 			    "the daemon is about to leave");
 		else
@@ -313,14 +223,7 @@ front_dispatch_runs(struct peer *peer, struct msg *m, int fd, void *arg)
 static void
 front_dispatch_audit(struct peer *peer, struct msg *m, int fd, void *arg)
 {
-	switch (m->type) {
-	case MSG_TYPE_recorded:
-	case MSG_TYPE_unrecorded:
-		audit_client_message(front.audit, m);
-		break;
-	default:
-		fatalx("unexpected %s from audit", msg_decl(m->type)->wire);
-	}
+	sibling_audit_message(front.audit, m);
 }
 
 static void
@@ -328,23 +231,24 @@ front_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
 {
 	switch (m->type) {
 	case MSG_TYPE_table_begin:
-		front_peers_begin(&m->u.table_begin);
+		grants_begin(&m->u.table_begin);
 		break;
 	case MSG_TYPE_peer_row:
-		front_peers_row(&m->u.peer_row);
+		grants_row(&m->u.peer_row);
 		break;
 	case MSG_TYPE_table_end:
-		front_peers_end(&m->u.table_end);
+		grants_end(&m->u.table_end, 0);
+		sibling_send_applied(front.parent, m->u.table_end.table,
+		    m->u.table_end.generation);
 		break;
 	case MSG_TYPE_state:
-		front_state_set(&m->u.state);
+		status_keep(&m->u.state);
 		break;
 	case MSG_TYPE_go:
-		event_add(ev_listen, NULL);
+		clients_accept();
 		break;
 	case MSG_TYPE_drain:
-		front.draining = true;
-		event_del(ev_listen);
+		clients_drain();
 		break;
 	default:
 		fatalx(
@@ -358,13 +262,8 @@ static struct peer *
 link_to(
     int fd, enum msg_side side, const char *name, const struct peer_ops *ops)
 {
-	struct peer *p;
-
-	p = peer_new(front.base, fd, PEER_SIBLING, SIDE_FRONTEND, side,
-	    "frontend", name, ops, NULL);
-	if (p == NULL)
-		fatalx("out of memory");
-	return p;
+	return sibling_link(
+	    front.base, fd, SIDE_FRONTEND, side, "frontend", name, ops, NULL);
 }
 
 static void
@@ -388,11 +287,8 @@ events_init(void)
 	front.base = event_base_new();
 	if (front.base == NULL)
 		fatalx("no event loop");
-	ev_listen = event_new(
-	    front.base, FD_LISTEN, EV_READ | EV_PERSIST, listen_ready, NULL);
-	ev_backoff = evtimer_new(front.base, backoff_over, NULL);
 	ev_tick = event_new(front.base, -1, EV_PERSIST, tick, NULL);
-	if (ev_listen == NULL || ev_backoff == NULL || ev_tick == NULL)
+	if (ev_tick == NULL)
 		fatalx("out of memory");
 	evtimer_add(ev_tick, &tv);
 }
@@ -401,7 +297,6 @@ void
 dispatch_frontend_main(const struct proc_self *self)
 {
 	struct sandbox_state st;
-	struct msg m;
 
 	if (self->nlinks != LINKS)
 		fatalx("wrong number of links");
@@ -410,12 +305,10 @@ dispatch_frontend_main(const struct proc_self *self)
 	st = proc_enter(self, FRONTEND_NOFILE, 0, SANDBOX_FRONTEND);
 	front.started_ms = clock_boot_ms();
 	events_init();
+	clients_init(front.base, FD_LISTEN, &clients_def);
+	grants_init(dispatch_verbs, VERB_MAX);
 	links_init();
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_ready;
-	m.u.ready.seccomp = st.seccomp;
-	m.u.ready.landlock = st.landlock;
-	front_send(front.parent, &m);
+	sibling_send_ready(front.parent, &st);
 	event_base_dispatch(front.base);
 	panic("the event loop ended");
 }

@@ -12,17 +12,13 @@
 
 #include <event2/event.h>
 
-#include "libcommon/audit.h"
-#include "libcommon/creds.h"
-#include "libcommon/peer.h"
+#include "libcommon/clients.h"
 #include "libcommon/proc.h"
+#include "libcommon/sibling.h"
 
 #include "dispatchd/dispatchd.h"
 
 #define FRONTEND_NOFILE 1024
-#define FRONTEND_CLIENTS_MAX 256
-#define FRONTEND_USER_MAX 32 /* connections of one uid */
-#define FRONTEND_BACKOFF_MS 100
 #define FRONTEND_CALLS_MAX 1024 /* requests at the siblings */
 #define FRONTEND_WATCHES_MAX 256 /* runs that are waited for */
 #define FRONTEND_RELAY_MAX 64 /* streams that pass through here */
@@ -36,9 +32,7 @@ struct call;
 struct waiter;
 
 struct user {
-	TAILQ_ENTRY(user) entry;
-	struct peer *peer;
-	struct creds creds;
+	struct client client; /* clients.h has it as its own */
 	TAILQ_HEAD(, call) calls;
 	TAILQ_HEAD(, waiter) waits;
 };
@@ -49,8 +43,6 @@ struct front {
 	struct audit_client *audit;
 	int64_t started_ms; /* boot clock */
 	int64_t last_id; /* of requests to the siblings */
-	bool draining;
-	size_t nusers;
 };
 
 extern struct front front;
@@ -58,25 +50,12 @@ extern struct front front;
 void
 dispatch_frontend_main(const struct proc_self *self) __attribute__((noreturn));
 
-/* Send to a sibling; what cannot be sent is our own error. */
-void front_send(struct peer *p, const struct msg *m);
 /* Refuse a client's request; logged. */
 void
 front_refuse(struct user *u, int64_t id, const char *code, const char *reason);
 
-/* --- frontend_peers.c: the table that the parent sent ------------------- */
-
-#define VERB_BIT(v) (1U << (v))
-
-void front_peers_begin(const struct msg_table_begin *m);
-void front_peers_row(const struct msg_peer_row *m);
-void front_peers_end(const struct msg_table_end *m);
-/* Has a client any of these? */
-bool front_peers_may(const struct creds *c, unsigned verbs);
-
 /* --- frontend_status.c -------------------------------------------------- */
 
-void front_state_set(const struct msg_state *m);
 void front_status(struct user *u, int64_t id);
 
 /* --- frontend_refuse.c: what `peers` does not let, recorded ------------- */

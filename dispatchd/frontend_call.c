@@ -136,7 +136,7 @@ ask(struct call *c, struct msg *m)
 {
 	m->id = c->id;
 	c->asked = true;
-	front_send(c->to, m);
+	sibling_send(c->to, m);
 }
 
 void
@@ -170,8 +170,8 @@ front_call_run(struct user *u, int64_t id, const struct msg_run *m)
 	}
 	memset(&out, 0, sizeof(out));
 	out.type = MSG_TYPE_job_submit;
-	out.u.job_submit.peer_uid = u->creds.uid;
-	out.u.job_submit.peer_pid = u->creds.pid;
+	out.u.job_submit.peer_uid = u->client.creds.uid;
+	out.u.job_submit.peer_pid = u->client.creds.pid;
 	out.u.job_submit.request = m->request;
 	out.u.job_submit.repo = m->repo;
 	out.u.job_submit.base = m->base;
@@ -258,7 +258,7 @@ answer(struct call *c, struct msg *m)
 	front_relay_end(c, "the request has been answered");
 	if (c->user != NULL) {
 		m->id = c->client_id;
-		peer_send(c->user->peer, m);
+		peer_send(c->user->client.peer, m);
 	}
 	call_free(c);
 }
@@ -299,7 +299,7 @@ front_call_event(struct peer *from, struct msg *m)
 	if (c->user == NULL)
 		return;
 	m->id = c->client_id;
-	peer_send(c->user->peer, m);
+	peer_send(c->user->client.peer, m);
 	front_call_touch(c);
 }
 

@@ -6,13 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/grants.h"
 #include "libcommon/log.h"
 #include "libcommon/runid.h"
 
 #include "dispatchd/frontend.h"
-
-static const char reason[] =
-    "the table \"peers\" does not let this user ask for that";
 
 /* One that waits for its record; a client has PEER_INFLIGHT_MAX of them. */
 struct refusal {
@@ -38,7 +36,7 @@ refusal_recorded(bool ok, void *arg)
 
 	if (!ok)
 		log_warnx("a refusal could not be recorded");
-	front_refuse(r->user, r->id, "refused", reason);
+	front_refuse(r->user, r->id, "refused", GRANTS_REFUSED);
 	refusal_free(r);
 }
 
@@ -50,7 +48,7 @@ front_refuse_recorded(
 	struct msg m;
 
 	if ((r = calloc(1, sizeof(*r))) == NULL) {
-		front_refuse(u, id, "refused", reason);
+		front_refuse(u, id, "refused", GRANTS_REFUSED);
 		return;
 	}
 	r->user = u;
@@ -61,11 +59,11 @@ front_refuse_recorded(
 	/* Any 12 bytes came here; a record's run is one. */
 	if (run != NULL && runid_valid(run))
 		m.u.rec_refused.run = run;
-	m.u.rec_refused.peer_uid = u->creds.uid;
-	m.u.rec_refused.peer_pid = u->creds.pid;
+	m.u.rec_refused.peer_uid = u->client.creds.uid;
+	m.u.rec_refused.peer_pid = u->client.creds.pid;
 	m.u.rec_refused.request = request;
 	m.u.rec_refused.code = "refused";
-	m.u.rec_refused.reason = reason;
+	m.u.rec_refused.reason = GRANTS_REFUSED;
 	if (audit_client_send(front.audit, &m, refusal_recorded, r) == -1)
 		refusal_recorded(false, r);
 }

@@ -24,7 +24,7 @@ front_relay_count(void)
 static struct peer *
 client_of(const struct call *c)
 {
-	return c->user != NULL ? c->user->peer : NULL;
+	return c->user != NULL ? c->user->client.peer : NULL;
 }
 
 /* Where bytes come from, and under which id; NULL: it is gone. */
@@ -56,7 +56,8 @@ limits(const struct call *c, int64_t client_stream)
 		if (other->user == c->user &&
 		    other->client_stream == client_stream)
 			return "this stream is in use";
-		same += other->user->creds.uid == c->user->creds.uid;
+		same +=
+		    other->user->client.creds.uid == c->user->client.creds.uid;
 	}
 	if (nrelays >= FRONTEND_RELAY_MAX || same >= FRONTEND_USER_RELAY_MAX)
 		return "too many streams are open";

@@ -83,7 +83,7 @@ watch_new(const char *run)
 	m.type = MSG_TYPE_wait;
 	m.id = w->id;
 	m.u.wait.run = w->run;
-	front_send(front.queue, &m);
+	sibling_send(front.queue, &m);
 	return w;
 }
 
@@ -111,7 +111,7 @@ replay(const struct waiter *wt)
 	m.u.run_event.state = w->state;
 	if (w->detail[0] != '\0')
 		m.u.run_event.detail = w->detail;
-	peer_send(wt->user->peer, &m);
+	peer_send(wt->user->client.peer, &m);
 }
 
 void
@@ -159,7 +159,7 @@ front_wait_event(struct msg *m)
 	    w->detail, e->detail != NULL ? e->detail : "", sizeof(w->detail));
 	TAILQ_FOREACH(wt, &w->waiters, of_watch) {
 		m->id = wt->id;
-		peer_send(wt->user->peer, m);
+		peer_send(wt->user->client.peer, m);
 	}
 	return true;
 }
@@ -178,7 +178,7 @@ front_wait_answer(struct msg *m)
 		    msg_decl(m->type)->wire);
 	while ((wt = TAILQ_FIRST(&w->waiters)) != NULL) {
 		m->id = wt->id;
-		peer_send(wt->user->peer, m);
+		peer_send(wt->user->client.peer, m);
 		waiter_free(wt);
 	}
 	TAILQ_REMOVE(&watches, w, entry);

@@ -4,17 +4,10 @@
  * bind, nor change a packet rule, nor write a file by itself.
  */
 
-#include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/types.h>
-
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "libcommon/clock.h"
+#include "libcommon/grants.h"
 #include "libcommon/log.h"
+#include "libcommon/status.h"
 
 #include "frontend.h"
 
@@ -25,17 +18,12 @@
 
 struct frontend frontend;
 
-static struct event *ev_listen, *ev_backoff;
-static TAILQ_HEAD(, user) users = TAILQ_HEAD_INITIALIZER(users);
-static size_t nusers;
-
 static void frontend_dispatch_parent(struct peer *, struct msg *, int, void *);
 static void frontend_dispatch_audit(struct peer *, struct msg *, int, void *);
 static void frontend_dispatch_proxy(struct peer *, struct msg *, int, void *);
 static void frontend_dispatch_fw(struct peer *, struct msg *, int, void *);
 static void frontend_dispatch_client(struct peer *, struct msg *, int, void *);
-static void sibling_gone(struct peer *, enum peer_end, const char *, void *);
-static void user_gone(struct peer *, enum peer_end, const char *, void *);
+static void user_leaves(struct client *);
 
 static const struct peer_ops parent_ops = { .message = frontend_dispatch_parent,
 	.gone = sibling_gone };
@@ -46,102 +34,18 @@ static const struct peer_ops proxy_ops = { .message = frontend_dispatch_proxy,
 static const struct peer_ops fw_ops = { .message = frontend_dispatch_fw,
 	.gone = sibling_gone };
 static const struct peer_ops client_ops = { .message = frontend_dispatch_client,
-	.gone = user_gone };
+	.gone = clients_gone };
+static const struct clients_def clients_def = { .daemon = "egressd",
+	.size = sizeof(struct client),
+	.ops = &client_ops,
+	.leaves = user_leaves };
 
 static void
-sibling_gone(struct peer *peer, enum peer_end end, const char *why, void *arg)
-{
-	log_debug("%s is gone: leaving", peer_name(peer));
-	_exit(0);
-}
-
-void
-frontend_send(struct peer *p, const struct msg *m)
-{
-	if (peer_send(p, m) == -1)
-		panic("cannot send %s to %s", msg_decl(m->type)->wire,
-		    peer_name(p));
-}
-
-/* --- clients ---------------------------------------------------------- */
-
-static void
-user_free(struct user *u)
+user_leaves(struct client *u)
 {
 	status_user_gone(u);
 	query_user_gone(u);
 	runs_user_gone(u);
-	peer_free(&u->peer);
-	TAILQ_REMOVE(&users, u, entry);
-	nusers--;
-	free(u);
-}
-
-static void
-user_gone(struct peer *peer, enum peer_end end, const char *why, void *arg)
-{
-	struct user *u = arg;
-
-	if (end != PEER_END_EOF)
-		log_info("client uid %u pid %d: %s", (unsigned)u->creds.uid,
-		    (int)u->creds.pid, why);
-	user_free(u);
-}
-
-static void
-user_new(int fd)
-{
-	struct user *u, *other;
-	size_t same = 0;
-
-	u = calloc(1, sizeof(*u));
-	if (u == NULL || creds_get(fd, &u->creds) == -1) {
-		free(u);
-		close(fd);
-		return;
-	}
-	TAILQ_FOREACH(other, &users, entry)
-		same += other->creds.uid == u->creds.uid;
-	if (nusers >= FRONTEND_CLIENTS_MAX || same >= FRONTEND_USER_MAX) {
-		log_info("client uid %u pid %d: too many connections",
-		    (unsigned)u->creds.uid, (int)u->creds.pid);
-		free(u);
-		close(fd);
-		return;
-	}
-	u->peer = peer_new(frontend.base, fd, PEER_CLIENT, SIDE_FRONTEND,
-	    SIDE_CLIENT, "egressd", "client", &client_ops, u);
-	if (u->peer == NULL) {
-		free(u);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&users, u, entry);
-	nusers++;
-}
-
-static void
-backoff_over(int fd, short what, void *arg)
-{
-	if (!frontend.draining)
-		event_add(ev_listen, NULL);
-}
-
-static void
-listen_ready(int fd, short what, void *arg)
-{
-	struct timeval tv = { 0, FRONTEND_BACKOFF_MS * 1000 };
-	int s;
-
-	s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (s != -1) {
-		user_new(s);
-		return;
-	}
-	if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
-		return;
-	log_warn("accept");
-	event_del(ev_listen);
-	evtimer_add(ev_backoff, &tv);
 }
 
 /* --- links ------------------------------------------------------------ */
@@ -150,13 +54,8 @@ static struct peer *
 link_to(int fd, enum msg_side side, const char *name,
     const struct peer_ops *ops, void *arg)
 {
-	struct peer *p;
-
-	p = peer_new(frontend.base, fd, PEER_SIBLING, SIDE_FRONTEND, side,
-	    "frontend", name, ops, arg);
-	if (p == NULL)
-		fatalx("out of memory");
-	return p;
+	return sibling_link(
+	    frontend.base, fd, SIDE_FRONTEND, side, "frontend", name, ops, arg);
 }
 
 /*
@@ -213,7 +112,7 @@ verb_of(enum msg_type type)
 static void
 frontend_dispatch_client(struct peer *peer, struct msg *m, int fd, void *arg)
 {
-	struct user *u = arg;
+	struct client *u = arg;
 	enum egress_verb verb = verb_of(m->type);
 
 	if (verb == VERB_MAX) {
@@ -221,12 +120,11 @@ frontend_dispatch_client(struct peer *peer, struct msg *m, int fd, void *arg)
 		    "this daemon does not know that request");
 		return;
 	}
-	if (!peers_may(&u->creds, verb)) {
+	if (!grants_may(&u->creds, GRANT(verb))) {
 		log_info("client uid %u pid %d: %s refused",
 		    (unsigned)u->creds.uid, (int)u->creds.pid,
 		    msg_decl(m->type)->wire);
-		peer_send_error(peer, m->id, "refused",
-		    "the table \"peers\" does not let this user ask for that");
+		peer_send_error(peer, m->id, "refused", GRANTS_REFUSED);
 		return;
 	}
 	switch (m->type) {
@@ -300,14 +198,17 @@ frontend_dispatch_fw(struct peer *peer, struct msg *m, int fd, void *arg)
 static void
 frontend_dispatch_audit(struct peer *peer, struct msg *m, int fd, void *arg)
 {
-	switch (m->type) {
-	case MSG_TYPE_recorded:
-	case MSG_TYPE_unrecorded:
-		audit_client_message(frontend.audit, m);
-		break;
-	default:
-		fatalx("unexpected %s from audit", msg_decl(m->type)->wire);
-	}
+	sibling_audit_message(frontend.audit, m);
+}
+
+/* A table is in force; the first one says which links there are. */
+static void
+table_end(const struct msg_table_end *m)
+{
+	peers_end(m);
+	sibling_send_applied(frontend.parent, m->table, m->generation);
+	if (frontend.nworkers == 0)
+		links_init(peers_runs_config()->enforced);
 }
 
 static void
@@ -315,10 +216,10 @@ frontend_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
 {
 	switch (m->type) {
 	case MSG_TYPE_table_begin:
-		peers_begin(&m->u.table_begin);
+		grants_begin(&m->u.table_begin);
 		break;
 	case MSG_TYPE_peer_row:
-		peers_row(&m->u.peer_row);
+		grants_row(&m->u.peer_row);
 		break;
 	case MSG_TYPE_profile_row:
 		peers_profile(&m->u.profile_row);
@@ -327,12 +228,10 @@ frontend_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
 		peers_runs(&m->u.runs_row);
 		break;
 	case MSG_TYPE_table_end:
-		peers_end(&m->u.table_end);
-		if (frontend.nworkers == 0)
-			links_init(peers_runs_config()->enforced);
+		table_end(&m->u.table_end);
 		break;
 	case MSG_TYPE_state:
-		status_state_set(&m->u.state);
+		status_keep(&m->u.state);
 		break;
 	case MSG_TYPE_run_bound:
 		runs_bound(m->id);
@@ -341,11 +240,10 @@ frontend_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
 		runs_unbound(m->id, &m->u.error);
 		break;
 	case MSG_TYPE_go:
-		event_add(ev_listen, NULL);
+		clients_accept();
 		break;
 	case MSG_TYPE_drain:
-		frontend.draining = true;
-		event_del(ev_listen);
+		clients_drain();
 		break;
 	default:
 		fatalx(
@@ -359,7 +257,6 @@ void
 frontend_main(const struct proc_self *self)
 {
 	struct sandbox_state st;
-	struct msg m;
 
 	if (self->nlinks < 3)
 		fatalx("wrong number of links");
@@ -368,19 +265,12 @@ frontend_main(const struct proc_self *self)
 	if (frontend.base == NULL)
 		fatalx("no event loop");
 	frontend.started_ms = clock_boot_ms();
-	ev_listen = event_new(
-	    frontend.base, FD_LISTEN, EV_READ | EV_PERSIST, listen_ready, NULL);
-	ev_backoff = evtimer_new(frontend.base, backoff_over, NULL);
-	if (ev_listen == NULL || ev_backoff == NULL)
-		fatalx("out of memory");
+	clients_init(frontend.base, FD_LISTEN, &clients_def);
+	grants_init(egress_verbs, VERB_MAX);
 	frontend.nlinks = self->nlinks;
 	frontend.parent =
 	    link_to(PROC_FD_PARENT, SIDE_PARENT, "egressd", &parent_ops, NULL);
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_ready;
-	m.u.ready.seccomp = st.seccomp;
-	m.u.ready.landlock = st.landlock;
-	frontend_send(frontend.parent, &m);
+	sibling_send_ready(frontend.parent, &st);
 	event_base_dispatch(frontend.base);
 	panic("the event loop ended");
 }

@@ -11,15 +11,12 @@
 #include <event2/event.h>
 
 #include "libcommon/audit.h"
-#include "libcommon/creds.h"
-#include "libcommon/peer.h"
+#include "libcommon/clients.h"
+#include "libcommon/sibling.h"
 
 #include "egressd.h"
 
 #define FRONTEND_NOFILE 1024
-#define FRONTEND_CLIENTS_MAX 256
-#define FRONTEND_USER_MAX 32 /* connections of one uid */
-#define FRONTEND_BACKOFF_MS 100
 #define FRONTEND_STATS_MS 2000 /* workers answer within */
 #define FRONTEND_STATS_OPEN_MAX 64 /* status requests being answered */
 #define FRONTEND_STEP_MS 5000 /* a sibling does its part of a run */
@@ -29,12 +26,6 @@
 /* Those that are asked for counters: the workers, then fw. */
 #define FRONTEND_SLOTS (EGRESS_WORKERS_MAX + 1)
 #define FRONTEND_SLOT_FW EGRESS_WORKERS_MAX
-
-struct user {
-	TAILQ_ENTRY(user) entry;
-	struct peer *peer;
-	struct creds creds;
-};
 
 struct worker {
 	unsigned instance;
@@ -52,15 +43,11 @@ struct frontend {
 	size_t nworkers; /* 0 before the first table */
 	unsigned nlinks;
 	int64_t started_ms; /* boot clock */
-	bool draining;
 };
 
 extern struct frontend frontend;
 
-/* Send to a sibling; what cannot be sent is our own error. */
-void frontend_send(struct peer *p, const struct msg *m);
-
-/* --- frontend_peers.c: the table that the parent sent ------------------- */
+/* --- frontend_peers.c: the parent's table, whose grants are grants.h's --- */
 
 /* Where a run may be opened. */
 struct runs_config {
@@ -71,30 +58,25 @@ struct runs_config {
 	size_t nnetworks;
 };
 
-void peers_begin(const struct msg_table_begin *m);
-void peers_row(const struct msg_peer_row *m);
 void peers_profile(const struct msg_profile_row *m);
 void peers_runs(const struct msg_runs_row *m);
 void peers_end(const struct msg_table_end *m);
-bool peers_may(const struct creds *c, enum egress_verb verb);
 const struct runs_config *peers_runs_config(void);
 bool peers_has_profile(const char *name);
-int64_t peers_generation(void);
 
 /* --- frontend_status.c: status ------------------------------------------ */
 
-void status_state_set(const struct msg_state *m);
-void status_begin(struct user *u, int64_t id);
+void status_begin(struct client *u, int64_t id);
 void
 status_counters(unsigned slot, int64_t id, const struct msg_stats_answer *m);
-void status_user_gone(const struct user *u);
+void status_user_gone(const struct client *u);
 
 /* --- frontend_runs.c: runs that open and close -------------------------- */
 
-void runs_open(struct user *u, int64_t id, const struct msg_run_open *m);
-void runs_close(struct user *u, int64_t id, const struct msg_run_close *m);
-void runs_sync(struct user *u, int64_t id, const struct msg_runs_sync *m);
-void runs_user_gone(const struct user *u);
+void runs_open(struct client *u, int64_t id, const struct msg_run_open *m);
+void runs_close(struct client *u, int64_t id, const struct msg_run_close *m);
+void runs_sync(struct client *u, int64_t id, const struct msg_runs_sync *m);
+void runs_user_gone(const struct client *u);
 /* What siblings answer. */
 void runs_bound(int64_t id);
 void runs_unbound(int64_t id, const struct msg_error *m);
@@ -114,11 +96,11 @@ void runs_describe(const struct run *r, struct msg_run_status_answer *a);
 
 /* --- frontend_query.c: run.status --------------------------------------- */
 
-void query_begin(struct user *u, int64_t id, const struct msg_run_status *m);
+void query_begin(struct client *u, int64_t id, const struct msg_run_status *m);
 void query_sums(
     const struct worker *w, int64_t id, const struct msg_run_sums_answer *m);
 void query_counted(int64_t id, const struct msg_fw_counted *m);
 void query_run_gone(const char *run);
-void query_user_gone(const struct user *u);
+void query_user_gone(const struct client *u);
 
 #endif

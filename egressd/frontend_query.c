@@ -9,7 +9,7 @@
 
 struct query {
 	TAILQ_ENTRY(query) entry;
-	struct user *user;
+	struct client *user;
 	int64_t id;
 	char run[RUNID_LEN + 1];
 	const struct worker *worker;
@@ -58,7 +58,7 @@ ask_sums(struct query *q)
 	m.type = MSG_TYPE_run_sums;
 	m.id = q->summing = peer_next_id(q->worker->peer);
 	m.u.run_sums.run = q->run;
-	frontend_send(q->worker->peer, &m);
+	sibling_send(q->worker->peer, &m);
 }
 
 static void
@@ -70,13 +70,13 @@ ask_count(struct query *q)
 	m.type = MSG_TYPE_fw_count;
 	m.id = q->counting = peer_next_id(frontend.fw);
 	m.u.fw_count.run = q->run;
-	frontend_send(frontend.fw, &m);
+	sibling_send(frontend.fw, &m);
 }
 
 static const char no_run[] = "no run of that id is open";
 
 void
-query_begin(struct user *u, int64_t id, const struct msg_run_status *m)
+query_begin(struct client *u, int64_t id, const struct msg_run_status *m)
 {
 	struct timeval tv = { FRONTEND_STATS_MS / 1000, 0 };
 	const struct run *r = runs_find(m->run);
@@ -180,7 +180,7 @@ query_run_gone(const char *run)
 }
 
 void
-query_user_gone(const struct user *u)
+query_user_gone(const struct client *u)
 {
 	struct query *q, *next;
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/grants.h"
 #include "libcommon/log.h"
 
 #include "frontend_run.h"
@@ -20,7 +21,7 @@ static void run_step(struct run *);
 /* --- waiters ---------------------------------------------------------- */
 
 int
-run_wait(struct run *r, enum wait_for what, struct user *u, int64_t id,
+run_wait(struct run *r, enum wait_for what, struct client *u, int64_t id,
     struct sync *s)
 {
 	struct waiter *w = calloc(1, sizeof(*w));
@@ -43,7 +44,7 @@ run_wait_free(struct run *r, struct waiter *w)
 }
 
 static void
-answer_opened(const struct run *r, struct user *u, int64_t id)
+answer_opened(const struct run *r, struct client *u, int64_t id)
 {
 	struct msg m;
 
@@ -54,7 +55,7 @@ answer_opened(const struct run *r, struct user *u, int64_t id)
 	m.u.run_opened.listener = r->listener;
 	m.u.run_opened.canary = r->canary;
 	m.u.run_opened.enforced = r->enforced;
-	m.u.run_opened.generation = peers_generation();
+	m.u.run_opened.generation = grants_generation();
 	peer_send(u->peer, &m);
 }
 
@@ -114,7 +115,7 @@ close_record(
 }
 
 void
-run_answer_closed(struct user *u, int64_t id, bool known,
+run_answer_closed(struct client *u, int64_t id, bool known,
     const struct msg_run_ended *sums, int64_t packets_refused)
 {
 	struct msg m;
@@ -248,7 +249,7 @@ record_open(struct run *r)
 	m.u.rec_run_open.interface = r->interface;
 	m.u.rec_run_open.listener = r->listener;
 	m.u.rec_run_open.enforced = r->enforced;
-	m.u.rec_run_open.generation = peers_generation();
+	m.u.rec_run_open.generation = grants_generation();
 	if (audit_client_send(frontend.audit, &m, open_recorded, r) == -1)
 		run_unrecorded(r);
 }
@@ -265,7 +266,7 @@ ask_bind(struct run *r)
 	m.u.run_bind.address = r->address_text;
 	m.u.run_bind.profile = r->profile;
 	m.u.run_bind.worker = r->worker->instance;
-	frontend_send(frontend.parent, &m);
+	sibling_send(frontend.parent, &m);
 }
 
 static void
@@ -281,7 +282,7 @@ ask_fw(struct run *r, enum msg_type type)
 		m.u.fw_permit.address = r->address_text;
 	} else
 		m.u.fw_revoke.run = r->id;
-	frontend_send(frontend.fw, &m);
+	sibling_send(frontend.fw, &m);
 }
 
 static void
@@ -293,7 +294,7 @@ ask_end(struct run *r)
 	m.type = MSG_TYPE_run_end;
 	m.id = r->request = peer_next_id(r->worker->peer);
 	m.u.run_end.run = r->id;
-	frontend_send(r->worker->peer, &m);
+	sibling_send(r->worker->peer, &m);
 }
 
 void

@@ -26,7 +26,7 @@ enum wait_for {
 
 /* runs.sync that waits for runs to close. */
 struct sync {
-	struct user *user; /* NULL: gone */
+	struct client *user; /* NULL: gone */
 	int64_t id;
 	size_t missing;
 	bool failed; /* there was no memory to wait for a run */
@@ -40,7 +40,7 @@ struct sync {
 struct waiter {
 	TAILQ_ENTRY(waiter) entry;
 	enum wait_for what;
-	struct user *user;
+	struct client *user;
 	int64_t id;
 	struct sync *sync;
 };
@@ -72,7 +72,7 @@ TAILQ_HEAD(run_list, run);
 /* frontend_runs.c */
 extern struct run_list frontend_runs;
 struct run *run_find(const char *id);
-struct run *run_new(const struct user *u, const struct msg_run_open *m,
+struct run *run_new(const struct client *u, const struct msg_run_open *m,
     const struct netaddr *a);
 void run_free(struct run *r);
 /* A run that it waited for is gone (or NULL): answered when it was the last. */
@@ -80,7 +80,7 @@ void sync_progress(struct sync *s, const struct run *r);
 
 /* frontend_run.c */
 /* Returns 0, or -1 without memory. */
-int run_wait(struct run *r, enum wait_for what, struct user *u, int64_t id,
+int run_wait(struct run *r, enum wait_for what, struct client *u, int64_t id,
     struct sync *s);
 void run_wait_free(struct run *r, struct waiter *w);
 /* Of its timer: a sibling did not do its part. */
@@ -88,7 +88,7 @@ void run_timeout(int fd, short what, void *arg);
 void run_set_state(struct run *r, enum run_state state);
 /* reason is for the record; nothing happens if it is closing already. */
 void run_close(struct run *r, const struct creds *by, const char *reason);
-void run_answer_closed(struct user *u, int64_t id, bool known,
+void run_answer_closed(struct client *u, int64_t id, bool known,
     const struct msg_run_ended *sums, int64_t packets_refused);
 
 #endif

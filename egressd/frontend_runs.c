@@ -81,7 +81,7 @@ sync_answer(struct sync *s)
 /* --- what clients ask ------------------------------------------------- */
 
 static void __attribute__((format(printf, 4, 5)))
-refuse(struct user *u, int64_t id, const char *code, const char *fmt, ...)
+refuse(struct client *u, int64_t id, const char *code, const char *fmt, ...)
 {
 	va_list ap;
 	char why[256];
@@ -108,8 +108,8 @@ address_in_networks(const struct runs_config *c, const struct netaddr *a)
 
 /* Is the request one that can be carried out at all? Else it is answered. */
 static bool
-open_valid(
-    struct user *u, int64_t id, const struct msg_run_open *m, struct netaddr *a)
+open_valid(struct client *u, int64_t id, const struct msg_run_open *m,
+    struct netaddr *a)
 {
 	const struct runs_config *c = peers_runs_config();
 
@@ -141,8 +141,8 @@ worker_choose(void)
 }
 
 struct run *
-run_new(
-    const struct user *u, const struct msg_run_open *m, const struct netaddr *a)
+run_new(const struct client *u, const struct msg_run_open *m,
+    const struct netaddr *a)
 {
 	const struct runs_config *c = peers_runs_config();
 	struct run *r;
@@ -174,7 +174,7 @@ run_new(
 
 /* The run is there already: the same words again, or others? */
 static void
-open_again(struct run *r, struct user *u, int64_t id,
+open_again(struct run *r, struct client *u, int64_t id,
     const struct msg_run_open *m, const struct netaddr *a)
 {
 	if (run_closing(r)) {
@@ -199,7 +199,7 @@ open_again(struct run *r, struct user *u, int64_t id,
 
 /* Has another run that address? Then the request is answered. */
 static bool
-address_taken(struct user *u, int64_t id, const struct netaddr *a)
+address_taken(struct client *u, int64_t id, const struct netaddr *a)
 {
 	struct run *r;
 
@@ -220,7 +220,7 @@ address_taken(struct user *u, int64_t id, const struct netaddr *a)
 }
 
 void
-runs_open(struct user *u, int64_t id, const struct msg_run_open *m)
+runs_open(struct client *u, int64_t id, const struct msg_run_open *m)
 {
 	struct netaddr a;
 	struct run *r;
@@ -233,7 +233,7 @@ runs_open(struct user *u, int64_t id, const struct msg_run_open *m)
 	}
 	if (address_taken(u, id, &a))
 		return;
-	if (frontend.draining)
+	if (clients_draining())
 		refuse(u, id, "draining", "egressd is leaving");
 	else if (nruns >= EGRESS_RUNS_MAX)
 		refuse(u, id, "limit", "%d runs are open, as many as may be",
@@ -248,7 +248,7 @@ runs_open(struct user *u, int64_t id, const struct msg_run_open *m)
 }
 
 void
-runs_close(struct user *u, int64_t id, const struct msg_run_close *m)
+runs_close(struct client *u, int64_t id, const struct msg_run_close *m)
 {
 	static const struct msg_run_ended nothing;
 	struct run *r;
@@ -315,7 +315,7 @@ sync_start(struct sync *s, const struct msg_list *list)
 }
 
 void
-runs_sync(struct user *u, int64_t id, const struct msg_runs_sync *m)
+runs_sync(struct client *u, int64_t id, const struct msg_runs_sync *m)
 {
 	struct sync *s;
 	size_t i;
@@ -340,7 +340,7 @@ runs_sync(struct user *u, int64_t id, const struct msg_runs_sync *m)
 }
 
 void
-runs_user_gone(const struct user *u)
+runs_user_gone(const struct client *u)
 {
 	struct waiter *w, *next;
 	struct run *r;

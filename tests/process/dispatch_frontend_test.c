@@ -1083,7 +1083,7 @@ START_TEST(test_connections)
 	struct side *c = NULL;
 	int i;
 
-	for (i = 0; i < FRONTEND_USER_MAX; i++) {
+	for (i = 0; i < CLIENTS_USER_MAX; i++) {
 		c = client_new();
 		ask_plain(c, 1, MSG_TYPE_status);
 		expect_id(c, MSG_TYPE_status_answer);
