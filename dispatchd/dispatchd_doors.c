@@ -29,7 +29,7 @@
 void
 dispatch_doors_open(struct parent *p, uid_t uid, gid_t gid)
 {
-	const char *socket = p->now.config->socket;
+	const char *socket = p->d.now.socket;
 	int dir = (int)(strrchr(socket, '/') - socket);
 
 	snprintf(p->doors, sizeof(p->doors), "%.*s/runs", dir, socket);
@@ -88,7 +88,7 @@ door_make(const struct parent *p, const char *run, const char *path)
 void
 dispatch_door_make(struct parent *p, int64_t id, const struct msg_door_make *m)
 {
-	struct peer *queue = dispatch_child(p, SIDE_QUEUE)->peer;
+	struct peer *queue = daemon_child(&p->d, SIDE_QUEUE)->peer;
 	char path[DOOR_PATH_MAX];
 	struct msg out;
 	int fd;
@@ -103,7 +103,7 @@ dispatch_door_make(struct parent *p, int64_t id, const struct msg_door_make *m)
 	memset(&out, 0, sizeof(out));
 	out.type = MSG_TYPE_door;
 	out.u.door.run = m->run;
-	if (peer_send_fd(dispatch_child(p, SIDE_RUNS)->peer, &out, fd) == -1)
+	if (peer_send_fd(daemon_child(&p->d, SIDE_RUNS)->peer, &out, fd) == -1)
 		panic("cannot send a door");
 	memset(&out, 0, sizeof(out));
 	out.type = MSG_TYPE_door_made;

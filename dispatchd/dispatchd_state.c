@@ -1,107 +1,25 @@
 /* What the parent makes or opens while it has privilege. */
 
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "libcommon/clock.h"
 #include "libcommon/fd.h"
 #include "libcommon/log.h"
 #include "libcommon/runid.h"
 
 #include "dispatchd/dispatchd_parent.h"
 
-#define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
-#define LISTEN_FDS_MAX 8
-#define LISTEN_FDS_MOVED 64 /* out of the way of those of children */
-#define LISTEN_RETRY_STEP_MS 50
 #define STATE_MODE 0711
 #define PRIVATE_MODE 0700
 #define INSTANCE_FILE "instance"
 #define INSTANCE_MODE 0644
 #define INSTANCE_LETTERS "abcdefghijklmnopqrstuvwxyz234567"
-
-/* Sockets handed over by the service manager; -1 once they are used. */
-static int handed[LISTEN_FDS_MAX];
-static size_t nhanded;
-
-/* --- the control socket ----------------------------------------------- */
-
-void
-dispatch_listen_fds_take(void)
-{
-	const char *pid = getenv("LISTEN_PID");
-	const char *fds = getenv("LISTEN_FDS");
-	const char *errstr;
-	long long n;
-	int fd;
-
-	if (pid != NULL && fds != NULL &&
-	    strtonum(pid, 1, INT32_MAX, &errstr) == getpid()) {
-		n = strtonum(fds, 0, LISTEN_FDS_MAX, &errstr);
-		if (errstr != NULL)
-			fatalx("LISTEN_FDS is %s", errstr);
-		for (fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + n; fd++) {
-			handed[nhanded] =
-			    fcntl(fd, F_DUPFD_CLOEXEC, LISTEN_FDS_MOVED);
-			if (handed[nhanded] == -1)
-				fatal("descriptor %d of LISTEN_FDS", fd);
-			close(fd);
-			if (fd_set_nonblock(handed[nhanded++]) == -1)
-				fatal("descriptor %d of LISTEN_FDS", fd);
-		}
-	}
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
-}
-
-static int
-handed_unix(const char *path)
-{
-	struct sockaddr_un sun;
-	socklen_t len;
-	size_t i;
-	int fd;
-
-	for (i = 0; i < nhanded; i++) {
-		memset(&sun, 0, sizeof(sun));
-		len = sizeof(sun);
-		if (handed[i] == -1 ||
-		    getsockname(handed[i], (struct sockaddr *)&sun, &len) ==
-		        -1 ||
-		    sun.sun_family != AF_UNIX ||
-		    strncmp(sun.sun_path, path, sizeof(sun.sun_path)) != 0)
-			continue;
-		fd = handed[i];
-		handed[i] = -1;
-		return fd;
-	}
-	return -1;
-}
-
-int
-dispatch_listen_unix(const char *path)
-{
-	const struct timespec pause = { 0, LISTEN_RETRY_STEP_MS * 1000000L };
-	int64_t until = clock_boot_ms() + DISPATCH_BIND_RETRY_MS;
-	int fd;
-
-	if ((fd = handed_unix(path)) != -1)
-		return fd;
-	while ((fd = fd_listen_unix(path, DISPATCH_BACKLOG)) == -1 &&
-	    errno == EADDRINUSE && clock_boot_ms() < until)
-		nanosleep(&pause, NULL);
-	return fd;
-}
 
 /* --- the state directory ---------------------------------------------- */
 
@@ -208,13 +126,13 @@ instance_get(int state, char id[DISPATCH_INSTANCE_LEN + 1])
 }
 
 void
-dispatch_state_open(struct parent *p, struct parent_fds *given)
+dispatch_state_open(struct parent *p)
 {
-	const struct dispatch_config *c = p->now.config;
+	const struct dispatch_config *c = parent_config(p);
 	int state = state_dir(c->state);
 
-	given->queue_dir = private_dir(state, "queue", c->user_queue);
-	given->runs_dir = private_dir(state, "runs", c->user_runs);
+	p->queue_dir = private_dir(state, "queue", c->user_queue);
+	p->runs_dir = private_dir(state, "runs", c->user_runs);
 	instance_get(state, p->instance);
 	close(state);
 }
@@ -242,8 +160,8 @@ engine_may(const struct stat *st, uid_t uid, gid_t gid, gid_t group)
 void
 dispatch_engine_socket(struct parent *p)
 {
-	const char *path = p->now.config->engine_socket;
-	struct child *c = dispatch_child(p, SIDE_ENGINE);
+	const char *path = parent_config(p)->engine_socket;
+	struct daemon_child *c = daemon_child(&p->d, SIDE_ENGINE);
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
 	struct stat st;

@@ -1,6 +1,5 @@
 /* The configuration as messages to the children, and what status shows. */
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,46 +9,6 @@
 #include "dispatchd/dispatchd_parent.h"
 
 #define ROOTS_PIECE 32768 /* bytes of CA roots at a time */
-
-/* A message that a child must get; one that cannot be sent is our own bug. */
-static void
-send_or_die(struct child *c, const struct msg *m)
-{
-	if (peer_send(c->peer, m) == -1)
-		panic("cannot send %s to %s", msg_decl(m->type)->wire, c->role);
-}
-
-/* --- the frontend's --------------------------------------------------- */
-
-static void
-send_peers(struct parent *p)
-{
-	const struct dispatch_config *conf = p->now.config;
-	struct child *c = dispatch_child(p, SIDE_FRONTEND);
-	struct msg m;
-	size_t i;
-
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_table_begin;
-	m.u.table_begin.table = "peers";
-	m.u.table_begin.generation = p->generation;
-	send_or_die(c, &m);
-	for (i = 0; i < conf->npeers; i++) {
-		memset(&m, 0, sizeof(m));
-		m.type = MSG_TYPE_peer_row;
-		m.u.peer_row.group = conf->peers[i].group;
-		m.u.peer_row.id = conf->peers[i].id;
-		m.u.peer_row.may.v = conf->peers[i].may;
-		m.u.peer_row.may.n = conf->peers[i].nmay;
-		send_or_die(c, &m);
-	}
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_table_end;
-	m.u.table_end.table = "peers";
-	m.u.table_end.generation = p->generation;
-	m.u.table_end.count = (int64_t)conf->npeers;
-	send_or_die(c, &m);
-}
 
 /* --- the queue's ------------------------------------------------------ */
 
@@ -72,30 +31,31 @@ count_roots(const struct dispatch_config *conf)
 
 struct msg
 dispatch_config_message(
-    const struct loaded *l, char *state, size_t len, int64_t generation)
+    const struct daemon_config *d, char *state, size_t len, int64_t generation)
 {
+	const struct dispatch_config *c = d->own;
 	struct msg m;
 
-	snprintf(state, len, "%s/queue", l->config->state);
+	snprintf(state, len, "%s/queue", c->state);
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_dispatch_config;
-	m.u.dispatch_config.text = l->text;
+	m.u.dispatch_config.text = d->text;
 	m.u.dispatch_config.state = state;
 	m.u.dispatch_config.generation = generation;
-	m.u.dispatch_config.roots = count_roots(l->config);
+	m.u.dispatch_config.roots = count_roots(c);
 	return m;
 }
 
 static void
-send_roots(struct parent *p, struct child *c)
+send_roots(struct parent *p, struct daemon_child *c)
 {
 	const struct dispatch_profile *pr;
 	struct msg m;
 	size_t i;
 
 	memset(roots, 0, sizeof(roots));
-	for (i = 0; i < p->now.config->nprofiles; i++) {
-		pr = &p->now.config->profiles[i];
+	for (i = 0; i < parent_config(p)->nprofiles; i++) {
+		pr = &parent_config(p)->profiles[i];
 		if (pr->ca_len == 0)
 			continue;
 		p->last_stream = p->last_stream % INT32_MAX + 1;
@@ -107,14 +67,14 @@ send_roots(struct parent *p, struct child *c)
 		m.u.dispatch_roots.profile = pr->name;
 		m.u.dispatch_roots.stream = p->last_stream;
 		m.u.dispatch_roots.bytes = (int64_t)pr->ca_len;
-		send_or_die(c, &m);
+		daemon_child_send(c, &m);
 	}
 }
 
-void
-dispatch_roots_ready(struct parent *p, uint32_t stream)
+/* As many of its bytes as the stream has room for. */
+static void
+roots_ready(struct parent *p, struct peer *queue, uint32_t stream)
 {
-	struct peer *queue = dispatch_child(p, SIDE_QUEUE)->peer;
 	const struct dispatch_profile *pr;
 	size_t i, n, room;
 
@@ -124,7 +84,7 @@ dispatch_roots_ready(struct parent *p, uint32_t stream)
 	}
 	if (i == DISPATCH_PROFILES_MAX)
 		return;
-	pr = &p->now.config->profiles[i];
+	pr = &parent_config(p)->profiles[i];
 	while (roots[i].off < pr->ca_len &&
 	    (room = peer_stream_room(queue, stream)) > 0) {
 		n = pr->ca_len - roots[i].off;
@@ -145,36 +105,48 @@ dispatch_roots_ready(struct parent *p, uint32_t stream)
 }
 
 static void
-send_config(struct parent *p)
+queue_ready(struct peer *peer, uint32_t stream, void *arg)
 {
-	struct child *c = dispatch_child(p, SIDE_QUEUE);
+	struct daemon_child *c = arg;
+
+	roots_ready(parent_of(c->daemon), peer, stream);
+}
+
+static void
+queue_end(
+    struct peer *peer, uint32_t stream, bool ok, const char *why, void *arg)
+{
+	fatalx("the queue does not take the CA roots: %s", why);
+}
+
+const struct peer_ops dispatch_queue_ops = { .message = daemon_child_message,
+	.gone = daemon_child_gone,
+	.stream_ready = queue_ready,
+	.stream_end = queue_end };
+
+static void
+send_config(struct parent *p, struct daemon_child *c)
+{
 	char state[256];
 	struct msg m;
 
 	m = dispatch_config_message(
-	    &p->now, state, sizeof(state), p->generation);
-	send_or_die(c, &m);
+	    &p->d.now, state, sizeof(state), p->d.generation);
+	daemon_child_send(c, &m);
 	send_roots(p, c);
 }
 
+/* --- tables ----------------------------------------------------------- */
+
 void
-dispatch_send_tables(struct parent *p)
+dispatch_send_table(struct daemon *d, struct daemon_child *c)
 {
-	send_peers(p);
-	send_config(p);
-}
-
-bool
-dispatch_tables_applied(const struct parent *p)
-{
-	size_t i;
-
-	for (i = 0; i < p->nchildren; i++) {
-		if (p->child[i].table != TABLE_NONE &&
-		    p->child[i].applied != p->generation)
-			return false;
+	if (c->side == SIDE_QUEUE) {
+		send_config(parent_of(d), c);
+		return;
 	}
-	return true;
+	daemon_table_begin(c);
+	daemon_table_end(c, daemon_table_peers(c));
 }
 
 /* --- the engine's ----------------------------------------------------- */
@@ -182,7 +154,7 @@ dispatch_tables_applied(const struct parent *p)
 void
 dispatch_send_engine_base(struct parent *p)
 {
-	const struct dispatch_config *conf = p->now.config;
+	const struct dispatch_config *conf = parent_config(p);
 	struct msg m;
 
 	memset(&m, 0, sizeof(m));
@@ -193,127 +165,33 @@ dispatch_send_engine_base(struct parent *p)
 	m.u.engine_base.prefix = conf->prefix;
 	m.u.engine_base.runs_dir = p->doors;
 	m.u.engine_base.image = conf->image;
-	send_or_die(dispatch_child(p, SIDE_ENGINE), &m);
+	daemon_child_send(daemon_child(&p->d, SIDE_ENGINE), &m);
 }
 
-/* --- status: what only the parent knows ------------------------------- */
+/* --- status ----------------------------------------------------------- */
 
-#define STATE_KEYS_MAX 64
-#define STATE_TEXT_MAX 256
-#define STATE_WARNINGS_MAX 32
-#define STATE_WARNING_MAX 512
-
-struct state_map {
-	char key[STATE_KEYS_MAX][32];
-	char value[STATE_KEYS_MAX][STATE_TEXT_MAX];
-	const char *k[STATE_KEYS_MAX];
-	const char *v[STATE_KEYS_MAX];
-	size_t n;
-};
-
-struct state_warnings {
-	char text[STATE_WARNINGS_MAX][STATE_WARNING_MAX];
-	const char *v[STATE_WARNINGS_MAX];
-	size_t n;
-};
-
-static void state_add(struct state_map *, const char *, const char *, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void
-state_add(struct state_map *s, const char *key, const char *fmt, ...)
+void
+dispatch_state(struct daemon *d, struct daemon_state *s)
 {
-	va_list ap;
-	char text[STATE_TEXT_MAX];
-
-	if (s->n == STATE_KEYS_MAX)
-		return;
-	strlcpy(s->key[s->n], key, sizeof(s->key[0]));
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	/* A path may hold any bytes; what goes out must be UTF-8. */
-	log_escape(s->value[s->n], sizeof(s->value[0]), text, strlen(text));
-	s->k[s->n] = s->key[s->n];
-	s->v[s->n] = s->value[s->n];
-	s->n++;
-}
-
-static void
-state_warn(struct state_warnings *w, const char *text)
-{
-	if (w->n == STATE_WARNINGS_MAX)
-		return;
-	log_escape(w->text[w->n], sizeof(w->text[0]), text, strlen(text));
-	w->v[w->n] = w->text[w->n];
-	w->n++;
-}
-
-static void
-state_sandbox(
-    struct state_map *s, const char *role, const struct sandbox_state *st)
-{
-	char key[32];
-
-	snprintf(key, sizeof(key), "sandbox %s", role);
-	state_add(s, key, "seccomp %s, landlock %d",
-	    st->seccomp ? "on" : "ABSENT", st->landlock);
-}
-
-static void
-state_config(const struct parent *p, struct state_map *s)
-{
-	const struct dispatch_config *c = p->now.config;
+	const struct parent *p = parent_of(d);
+	const struct dispatch_config *c = parent_config(p);
 	char pool[NETADDR_PREFIX_TEXT_MAX];
 
-	state_add(s, "configuration", "%.200s", p->file);
-	state_add(s, "generation", "%lld", (long long)p->generation);
-	state_add(s, "sha256", "%s", c->sha256);
-	state_add(s, "state", "%.200s", c->state);
-	state_add(s, "instance", "%s", p->instance);
-	state_add(s, "engine", "docker, %.200s", c->engine_socket);
-	state_add(s, "egressd", "%.200s", c->egressd);
-	state_add(s, "network_pool", "%s", netprefix_text(&c->pool, pool));
-	state_add(s, "image", "%.200s", c->image);
-	state_add(s, "capacity",
+	daemon_state_add(s, "state", "%.200s", c->state);
+	daemon_state_add(s, "instance", "%s", p->instance);
+	daemon_state_add(s, "engine", "docker, %.200s", c->engine_socket);
+	daemon_state_add(s, "egressd", "%.200s", c->egressd);
+	daemon_state_add(
+	    s, "network_pool", "%s", netprefix_text(&c->pool, pool));
+	daemon_state_add(s, "image", "%.200s", c->image);
+	daemon_state_add(s, "capacity",
 	    "%lld runs, %lld bytes of memory, %lld.%03lld cpus, %lld pids",
 	    (long long)c->capacity.runs, (long long)c->capacity.memory,
 	    (long long)c->capacity.cpus_milli / 1000,
 	    (long long)c->capacity.cpus_milli % 1000,
 	    (long long)c->capacity.pids);
-	state_add(s, "profiles", "%zu", c->nprofiles);
-	state_add(s, "tools", "%zu", c->ntools);
-	state_add(s, "records", "%.200s", c->audit);
-}
-
-void
-dispatch_send_state(struct parent *p)
-{
-	static struct state_warnings w;
-	static struct state_map s;
-	struct msg m;
-	size_t i;
-
-	memset(&s, 0, sizeof(s));
-	memset(&w, 0, sizeof(w));
-	state_config(p, &s);
-	state_sandbox(&s, "parent", &p->sandbox);
-	for (i = 0; i < p->nchildren; i++)
-		state_sandbox(&s, p->child[i].role, &p->child[i].sandbox);
-	if (p->unprivileged)
-		state_warn(&w,
-		    "not started as root: all processes share one user and can "
-		    "be reached by its other programs");
+	daemon_state_add(s, "profiles", "%zu", c->nprofiles);
+	daemon_state_add(s, "tools", "%zu", c->ntools);
 	if (p->engine_why[0] != '\0')
-		state_warn(&w, p->engine_why);
-	for (i = 0; i < conf_warnings(p->now.config->conf); i++)
-		state_warn(&w, conf_warning_text(p->now.config->conf, i));
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_state;
-	m.u.state.state.k = s.k;
-	m.u.state.state.v = s.v;
-	m.u.state.state.n = s.n;
-	m.u.state.warnings.v = w.v;
-	m.u.state.warnings.n = w.n;
-	send_or_die(dispatch_child(p, SIDE_FRONTEND), &m);
+		daemon_state_warn(s, p->engine_why);
 }

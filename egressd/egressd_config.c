@@ -1,17 +1,13 @@
 #include <sys/un.h>
 
 #include <errno.h>
-#include <grp.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
+#include "libcommon/daemon.h"
 #include "libcommon/fd.h"
-#include "libcommon/log.h"
 #include "libcommon/mem.h"
 
 #include "egressd/egressd_config.h"
@@ -99,32 +95,10 @@ const struct conf_key egress_keys_users[] = {
 
 /* --- this machine ----------------------------------------------------- */
 
-static int
-system_user(const char *name, uint32_t *uid)
-{
-	const struct passwd *pw = getpwnam(name);
-
-	if (pw == NULL)
-		return -1;
-	*uid = pw->pw_uid;
-	return 0;
-}
-
-static int
-system_group(const char *name, uint32_t *gid)
-{
-	const struct group *gr = getgrnam(name);
-
-	if (gr == NULL)
-		return -1;
-	*gid = gr->gr_gid;
-	return 0;
-}
-
 static const struct egress_config_env system_env = {
 	.read_file = fd_read_path,
-	.user = system_user,
-	.group = system_group,
+	.user = daemon_user_id,
+	.group = daemon_group_id,
 };
 
 /* --- keys of their own kind ------------------------------------------- */
@@ -230,18 +204,6 @@ read_hosts(struct egress_config *cfg, const struct json_node *root)
 		    EGRESS_HOSTS_MAX);
 }
 
-static void
-hash_text(const char *text, size_t len, char hex[65])
-{
-	unsigned char md[EVP_MAX_MD_SIZE];
-	unsigned n = 0, i;
-
-	if (EVP_Digest(text, len, md, &n, EVP_sha256(), NULL) != 1 || n != 32)
-		fatalx("SHA-256 is not to be had");
-	for (i = 0; i < n; i++)
-		snprintf(hex + 2 * (size_t)i, 3, "%02x", md[i]);
-}
-
 /* --- the whole -------------------------------------------------------- */
 
 void
@@ -262,7 +224,7 @@ egress_config_read_env(const char *file, const char *text, size_t len,
 	cfg->env = env;
 	cfg->conf = *conf = conf_new(file, text, len);
 	set_defaults(cfg);
-	hash_text(text, len, cfg->sha256);
+	daemon_text_hash(text, len, cfg->sha256);
 	root = conf_root(cfg->conf);
 	if (root != NULL) {
 		conf_read(cfg->conf, root, "", egress_keys_top, cfg);

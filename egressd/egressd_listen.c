@@ -1,6 +1,5 @@
 #include <sys/socket.h>
 #include <sys/types.h>
-#include <sys/un.h>
 
 #include <netinet/in.h>
 
@@ -9,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libcommon/clock.h"
@@ -17,113 +15,6 @@
 #include "libcommon/log.h"
 
 #include "egressd_parent.h"
-
-#define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
-#define LISTEN_FDS_MAX (EGRESS_LISTENERS_MAX + 1)
-#define LISTEN_RETRY_STEP_MS 50
-
-/* Sockets handed over by the service manager; -1 once they are used. */
-static int given[LISTEN_FDS_MAX];
-static size_t ngiven;
-
-void
-parent_listen_fds_take(void)
-{
-	const char *pid = getenv("LISTEN_PID");
-	const char *fds = getenv("LISTEN_FDS");
-	const char *errstr;
-	long long n;
-	int fd;
-
-	if (pid != NULL && fds != NULL &&
-	    strtonum(pid, 1, INT32_MAX, &errstr) == getpid()) {
-		n = strtonum(fds, 0, LISTEN_FDS_MAX, &errstr);
-		if (errstr != NULL)
-			fatalx("LISTEN_FDS is %s", errstr);
-		for (fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + n; fd++) {
-			/* Out of the way of the descriptors of children. */
-			given[ngiven] = fcntl(fd, F_DUPFD_CLOEXEC, 64);
-			if (given[ngiven] == -1)
-				fatal("descriptor %d of LISTEN_FDS", fd);
-			close(fd);
-			if (fd_set_nonblock(given[ngiven++]) == -1)
-				fatal("descriptor %d of LISTEN_FDS", fd);
-		}
-	}
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
-}
-
-static int
-given_unix(const char *path)
-{
-	struct sockaddr_un sun;
-	socklen_t len;
-	size_t i;
-	int fd;
-
-	for (i = 0; i < ngiven; i++) {
-		memset(&sun, 0, sizeof(sun));
-		len = sizeof(sun);
-		if (given[i] == -1 ||
-		    getsockname(given[i], (struct sockaddr *)&sun, &len) ==
-		        -1 ||
-		    sun.sun_family != AF_UNIX ||
-		    strncmp(sun.sun_path, path, sizeof(sun.sun_path)) != 0)
-			continue;
-		fd = given[i];
-		given[i] = -1;
-		return fd;
-	}
-	return -1;
-}
-
-static int
-given_inet(const struct netaddr *addr, uint16_t port)
-{
-	struct sockaddr_storage ss;
-	struct netaddr a;
-	socklen_t len;
-	uint16_t p;
-	size_t i;
-	int fd;
-
-	for (i = 0; i < ngiven; i++) {
-		len = sizeof(ss);
-		if (given[i] == -1 ||
-		    getsockname(given[i], (struct sockaddr *)&ss, &len) == -1 ||
-		    netaddr_from_sockaddr(&ss, &a, &p) == -1 || p != port ||
-		    !netaddr_equal(&a, addr))
-			continue;
-		fd = given[i];
-		given[i] = -1;
-		return fd;
-	}
-	return -1;
-}
-
-static void
-retry_pause(void)
-{
-	struct timespec ts = { 0, LISTEN_RETRY_STEP_MS * 1000000L };
-
-	nanosleep(&ts, NULL);
-}
-
-int
-parent_listen_unix(const char *path)
-{
-	int64_t until = clock_boot_ms() + PARENT_BIND_RETRY_MS;
-	int fd;
-
-	if ((fd = given_unix(path)) != -1)
-		return fd;
-	while ((fd = fd_listen_unix(path, PARENT_BACKLOG)) == -1 &&
-	    errno == EADDRINUSE && clock_boot_ms() < until)
-		retry_pause();
-	return fd;
-}
 
 /*
  * A socket is of whom makes it, whoever has it later, and by that the packet
@@ -194,7 +85,7 @@ set_open(struct listen_set *set, uid_t uid, size_t workers, int64_t until)
 {
 	int fd, saved;
 
-	if ((fd = given_inet(&set->addr, set->port)) != -1) {
+	if ((fd = daemon_given_inet(&set->addr, set->port)) != -1) {
 		/* One queue that all workers take from. */
 		for (set->fd[set->nfd++] = fd; set->nfd < workers; set->nfd++) {
 			fd = fcntl(set->fd[0], F_DUPFD_CLOEXEC, 64);
@@ -210,7 +101,7 @@ set_open(struct listen_set *set, uid_t uid, size_t workers, int64_t until)
 	}
 	while ((fd = listen_inet(uid, &set->addr, set->port, false)) == -1 &&
 	    errno == EADDRINUSE && clock_boot_ms() < until)
-		retry_pause();
+		daemon_listen_pause();
 	if (fd == -1)
 		return -1;
 	close(fd);

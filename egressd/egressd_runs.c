@@ -23,18 +23,18 @@
 /* --- packet rules ----------------------------------------------------- */
 
 void
-parent_fw_open(struct parent *p, int *netlink)
+parent_fw_open(struct parent *p)
 {
-	*netlink = -1;
-	if (!p->config->nft) {
+	p->netlink = -1;
+	if (!parent_config(p)->nft) {
 		p->nft_why = "off by configuration";
 		return;
 	}
-	if (p->unprivileged) {
+	if (p->d.unprivileged) {
 		p->nft_why = "unavailable: not started as root";
 		return;
 	}
-	if ((*netlink = fw_socket()) == -1)
+	if ((p->netlink = fw_socket()) == -1)
 		fatal("packet rules (\"nft\": true) are not to be had here");
 	p->nft = true;
 }
@@ -44,7 +44,7 @@ parent_fw_base(struct parent *p)
 {
 	char text[EGRESS_NETWORKS_MAX][NETADDR_PREFIX_TEXT_MAX];
 	const char *networks[EGRESS_NETWORKS_MAX];
-	const struct egress_config *c = p->config;
+	const struct egress_config *c = parent_config(p);
 	struct msg m;
 	uid_t uid, parent_uid;
 	gid_t gid;
@@ -69,9 +69,9 @@ parent_fw_base(struct parent *p)
 	m.u.fw_base.port = c->proxy_port;
 	m.u.fw_base.proxy_uid = uid;
 	m.u.fw_base.parent_uid = parent_uid;
-	for (i = 0; i < p->nchildren; i++) {
-		if (p->child[i].side == SIDE_FW &&
-		    peer_send(p->child[i].peer, &m) == -1)
+	for (i = 0; i < p->d.nchildren; i++) {
+		if (p->d.child[i].side == SIDE_FW &&
+		    peer_send(p->d.child[i].peer, &m) == -1)
 			panic("cannot send the base rules");
 	}
 }
@@ -87,7 +87,7 @@ parent_fw_record(struct parent *p, const struct msg_fw_state *m)
 	r.u.rec_lockdown.state = m->state;
 	r.u.rec_lockdown.detail = m->detail;
 	/* It is past: a full disk must not hide that the rules were gone. */
-	if (audit_client_send_lasting(p->audit, &r) == -1)
+	if (audit_client_send_lasting(p->d.audit, &r) == -1)
 		log_warnx("packet rules %s: not recorded", m->state);
 }
 
@@ -109,12 +109,12 @@ parent_fw_state(struct parent *p, const struct msg_fw_state *m)
 	p->rules_lost = !closed;
 	/* The start says that they are closed: it waits until they are again.
 	 */
-	if (!p->start_sent) {
+	if (!p->d.start_sent) {
 		p->closed = closed;
 		return;
 	}
 	parent_fw_record(p, m);
-	parent_send_state(p);
+	daemon_state_send(&p->d);
 }
 
 /* --- sockets of a run ------------------------------------------------- */
@@ -157,15 +157,15 @@ static const struct {
 };
 
 /* The worker with that number. */
-static struct child *
+static struct daemon_child *
 worker_find(struct parent *p, int64_t instance)
 {
 	size_t i;
 
-	for (i = 0; i < p->nchildren; i++) {
-		if (p->child[i].side == SIDE_PROXY &&
-		    p->child[i].instance == instance)
-			return &p->child[i];
+	for (i = 0; i < p->d.nchildren; i++) {
+		if (p->d.child[i].side == SIDE_PROXY &&
+		    p->d.child[i].instance == instance)
+			return &p->d.child[i];
 	}
 	return NULL;
 }
@@ -184,15 +184,15 @@ bind_allowed(
 	    netaddr_parse(m->address, strlen(m->address), addr) == -1 ||
 	    addr->family != AF_INET)
 		return false;
-	for (i = 0; i < p->config->nnetworks; i++) {
-		if (netprefix_contains(&p->config->networks[i], addr))
+	for (i = 0; i < parent_config(p)->nnetworks; i++) {
+		if (netprefix_contains(&parent_config(p)->networks[i], addr))
 			return true;
 	}
 	return false;
 }
 
 static void
-run_socket_send(struct child *worker, const struct msg_run_bind *b,
+run_socket_send(struct daemon_child *worker, const struct msg_run_bind *b,
     const char *address, const char *kind, int fd)
 {
 	struct msg m;
@@ -215,7 +215,7 @@ run_sockets_bind(const struct parent *p, const struct netaddr *addr,
 	int i, saved;
 
 	for (i = 0; i < EGRESS_RUN_SOCKETS; i++) {
-		*port = (int)p->config->proxy_port + run_sockets[i].port;
+		*port = (int)parent_config(p)->proxy_port + run_sockets[i].port;
 		fd[i] = bind_freely(addr, (uint16_t)*port, run_sockets[i].type);
 		if (fd[i] != -1)
 			continue;
@@ -229,10 +229,10 @@ run_sockets_bind(const struct parent *p, const struct netaddr *addr,
 }
 
 void
-parent_run_bind(struct parent *p, struct child *frontend, int64_t id,
+parent_run_bind(struct parent *p, struct daemon_child *frontend, int64_t id,
     const struct msg_run_bind *b)
 {
-	struct child *worker = worker_find(p, b->worker);
+	struct daemon_child *worker = worker_find(p, b->worker);
 	int fd[EGRESS_RUN_SOCKETS], i, port;
 	char address[PARENT_ADDRESS_MAX], why[128];
 	struct netaddr addr;
@@ -241,13 +241,13 @@ parent_run_bind(struct parent *p, struct child *frontend, int64_t id,
 	if (worker == NULL || !bind_allowed(p, b, &addr))
 		fatalx("the frontend asks for a listener that no run has");
 	/* With a child lost, its link may be of no use any more. */
-	if (p->phase != PHASE_SERVING || p->lost) {
+	if (p->d.phase != PHASE_SERVING || p->d.lost) {
 		peer_send_error(
 		    frontend->peer, id, "draining", "egressd is leaving");
 		return;
 	}
 	/* A reload may have overtaken the request. */
-	if (egress_profile_find(p->config, b->profile) == NULL) {
+	if (egress_profile_find(parent_config(p), b->profile) == NULL) {
 		peer_send_error(frontend->peer, id, "invalid",
 		    "profile: there is none of that name");
 		return;
@@ -261,7 +261,8 @@ parent_run_bind(struct parent *p, struct child *frontend, int64_t id,
 	}
 	for (i = 0; i < EGRESS_RUN_SOCKETS; i++) {
 		parent_address_text(&addr,
-		    (uint16_t)(p->config->proxy_port + run_sockets[i].port),
+		    (uint16_t)(parent_config(p)->proxy_port +
+		        run_sockets[i].port),
 		    address, sizeof(address));
 		run_socket_send(worker, b, address, run_sockets[i].kind, fd[i]);
 	}

@@ -68,16 +68,16 @@ static const struct peer_ops ops = { .message = take, .gone = gone };
 static void
 child_make(size_t i, enum msg_side side, struct seen *s)
 {
-	struct child *c = &p.child[i];
+	struct daemon_child *c = &p.d.child[i];
 	int sv[2];
 
 	ck_assert_int_eq(proc_socketpair(sv), 0);
 	memset(s, 0, sizeof(*s));
-	c->parent = &p;
+	c->daemon = &p.d;
 	c->side = side;
-	c->peer = peer_new(p.base, sv[0], PEER_SIBLING, SIDE_PARENT, side,
+	c->peer = peer_new(p.d.base, sv[0], PEER_SIBLING, SIDE_PARENT, side,
 	    "egressd", "child", &ops, s);
-	s->peer = peer_new(p.base, sv[1], PEER_SIBLING, side, SIDE_PARENT,
+	s->peer = peer_new(p.d.base, sv[1], PEER_SIBLING, side, SIDE_PARENT,
 	    "child", "egressd", &ops, s);
 	ck_assert_ptr_nonnull(c->peer);
 	ck_assert_ptr_nonnull(s->peer);
@@ -88,10 +88,10 @@ setup(void)
 {
 	log_init("egressd_runs_test", 1, 0);
 	memset(&p, 0, sizeof(p));
-	p.base = event_base_new();
-	p.config = &config;
-	p.phase = PHASE_SERVING;
-	p.nchildren = 2;
+	p.d.base = event_base_new();
+	p.d.now.own = &config;
+	p.d.phase = PHASE_SERVING;
+	p.d.nchildren = 2;
 	child_make(0, SIDE_PROXY, &worker);
 	child_make(1, SIDE_FRONTEND, &frontend);
 	config.proxy_port = PORT;
@@ -108,12 +108,12 @@ teardown(void)
 	size_t i;
 
 	for (i = 0; i < 2; i++)
-		peer_free(&p.child[i].peer);
+		peer_free(&p.d.child[i].peer);
 	for (i = 0; i < worker.n; i++)
 		close(worker.fd[i]);
 	peer_free(&worker.peer);
 	peer_free(&frontend.peer);
-	event_base_free(p.base);
+	event_base_free(p.d.base);
 }
 
 static void
@@ -126,9 +126,9 @@ ask(const char *run, const char *address, const char *profile_name,
 		.worker = instance };
 	int i;
 
-	parent_run_bind(&p, &p.child[1], 7, &b);
+	parent_run_bind(&p, &p.d.child[1], 7, &b);
 	for (i = 0; i < TURNS; i++)
-		event_base_loop(p.base, EVLOOP_NONBLOCK);
+		event_base_loop(p.d.base, EVLOOP_NONBLOCK);
 }
 
 static void
@@ -204,7 +204,7 @@ END_TEST
 
 START_TEST(leaving)
 {
-	p.phase = PHASE_DRAINING;
+	p.d.phase = PHASE_DRAINING;
 	ask(RUN, ADDRESS, "dev", 0);
 	check_refused("draining");
 }
@@ -213,8 +213,8 @@ END_TEST
 /* A worker has ended, and the daemon waits to learn how. */
 START_TEST(worker_lost)
 {
-	peer_free(&p.child[0].peer);
-	p.lost = true;
+	peer_free(&p.d.child[0].peer);
+	p.d.lost = true;
 	ask(RUN, ADDRESS, "dev", 0);
 	check_refused("draining");
 }
@@ -231,7 +231,7 @@ START_TEST(rules_lost_at_start)
 	struct msg_fw_state m = { .interface = "bh-*" };
 	size_t i;
 
-	p.phase = PHASE_STARTING;
+	p.d.phase = PHASE_STARTING;
 	p.nft = true;
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		m.state = rows[i].state;
