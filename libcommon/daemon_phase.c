@@ -53,6 +53,7 @@ start_recorded(bool ok, void *arg)
 	log_info(
 	    "serving, %s, generation %lld", what, (long long)d->generation);
 	proc_notify("READY=1");
+	daemon_reload_go_on(d);
 }
 
 /* Every child is in its sandbox and has its table: record, then serve. */
@@ -192,7 +193,10 @@ on_hup(int sig, short what, void *arg)
 {
 	struct daemon *d = arg;
 
-	if (d->phase == PHASE_SERVING && !d->lost)
+	/* The start may have read the file before it was changed. */
+	if (d->phase == PHASE_STARTING)
+		d->reload_again = true;
+	else if (d->phase == PHASE_SERVING && !d->lost)
 		daemon_reload(d);
 }
 

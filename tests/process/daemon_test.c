@@ -389,6 +389,16 @@ START_TEST(test_reload_refused)
 }
 END_TEST
 
+/* One that comes before the start is recorded is not lost. */
+START_TEST(test_reload_early)
+{
+	config("yes", me, ", \"hup\": true");
+	serve();
+	until(out, "reloaded, generation 2\n");
+	ck_assert_uint_eq(count(records, "\"type\":\"reload\""), 1);
+}
+END_TEST
+
 /* What each child means to the whole. */
 START_TEST(test_child_killed)
 {
@@ -480,6 +490,7 @@ main(int argc, char **argv)
 	tcase_add_test(tc, test_life);
 	tcase_add_test(tc, test_reload);
 	tcase_add_test(tc, test_reload_refused);
+	tcase_add_test(tc, test_reload_early);
 	tcase_add_test(tc, test_child_killed);
 	tcase_add_test(tc, test_no_user);
 	tcase_add_test(tc, test_given);

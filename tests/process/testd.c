@@ -219,9 +219,14 @@ static const struct daemon_role roles[] = {
 	{ NULL, NULL },
 };
 
+/* Behind this the sandbox is shut: nobody can send a signal any more. */
 static void
 testd_open(struct daemon *d, uid_t uid, gid_t gid)
 {
+	const struct config *c = d->now.own;
+
+	if (c->hup)
+		raise(SIGHUP);
 }
 
 static void
@@ -245,15 +250,6 @@ testd_table(struct daemon *d, struct daemon_child *c)
 {
 	daemon_table_begin(c);
 	daemon_table_end(c, daemon_table_peers(c));
-}
-
-static void
-testd_begin(struct daemon *d)
-{
-	const struct config *c = d->now.own;
-
-	if (c->hup)
-		raise(SIGHUP);
 }
 
 static void
@@ -299,7 +295,6 @@ static const struct daemon_def def = {
 	.children = testd_children,
 	.give = testd_give,
 	.table = testd_table,
-	.begin = testd_begin,
 	.serve = testd_serve,
 	.state = testd_state,
 	.message = testd_message,
