@@ -66,7 +66,7 @@ child_exec(const struct child_spec *s, int report)
 	    place_fd(s->err, 2) == -1)
 		goto fail;
 	if (report != FD_REPORT) {
-		if (dup3(report, FD_REPORT, O_CLOEXEC) == -1)
+		if (fd_dup(report, FD_REPORT) == -1)
 			goto fail;
 		report = FD_REPORT;
 	}
@@ -119,7 +119,7 @@ child_spawn(const struct child_spec *spec)
 	int report[2], err;
 	pid_t pid;
 
-	if (pipe2(report, O_CLOEXEC) == -1)
+	if (fd_pipe(report, 0) == -1)
 		return -1;
 	if ((pid = fork_blocked()) == 0)
 		child_exec(spec, report[1]);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "libcommon/clock.h"
+#include "libcommon/fd.h"
 
 #include "entrypoint_child.h"
 #include "entrypoint_git.h"
@@ -167,8 +168,7 @@ start(struct git *g, struct call *c, const char *dir, int64_t file_max,
 	c->pid = -1;
 	c->out = c->err = -1;
 	c->outlen = c->errlen = 0;
-	if ((g->to != -1 || pipe2(out, O_CLOEXEC) == 0) &&
-	    pipe2(err, O_CLOEXEC) == 0)
+	if ((g->to != -1 || fd_pipe(out, 0) == 0) && fd_pipe(err, 0) == 0)
 		c->pid = spawn(g, dir, file_max, args,
 		    g->to != -1 ? g->to : out[1], err[1]);
 	if (c->pid == -1)

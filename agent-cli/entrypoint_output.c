@@ -103,7 +103,7 @@ pipe_open(struct output_pipe *p, int *theirs)
 {
 	int fds[2];
 
-	if (pipe2(fds, O_CLOEXEC) == -1)
+	if (fd_pipe(fds, 0) == -1)
 		return -1;
 	p->fd = fds[0];
 	*theirs = fds[1];

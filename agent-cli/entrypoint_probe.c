@@ -109,7 +109,7 @@ open_socket(const struct probe *p)
 
 	if (p->kind == PROBE_ICMP)
 		proto = family == AF_INET6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
-	fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, proto);
+	fd = fd_socket(family, type, proto);
 	/* Our own answer to a multicast would be taken for somebody's. */
 	if (fd != -1 && p->scope != 0 && type == SOCK_DGRAM)
 		(void)setsockopt(

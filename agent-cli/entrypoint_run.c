@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "libcommon/clock.h"
+#include "libcommon/fd.h"
 #include "libcommon/log.h"
 
 #include "entrypoint.h"
@@ -103,7 +104,7 @@ start_worker(
 	int fds[2];
 	pid_t pid;
 
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) == -1)
+	if (fd_pipe(fds, O_NONBLOCK) == -1)
 		return -1;
 	pid = child_fork(work, fds[1], &e->job);
 	(void)close(fds[1]);
@@ -253,7 +254,7 @@ open_stdin(struct entry *e, int *theirs)
 	*theirs = -1;
 	if (strcmp(start_of(e)->prompt_by, "stdin") != 0)
 		return 0;
-	if (pipe2(fds, O_CLOEXEC) == -1)
+	if (fd_pipe(fds, 0) == -1)
 		return -1;
 	e->feed = feed_new(e->base, fds[1], e->prompt.buf, e->prompt.len);
 	memset(&e->prompt, 0, sizeof(e->prompt));

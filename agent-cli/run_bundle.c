@@ -12,6 +12,8 @@
 
 #include <openssl/evp.h>
 
+#include "libcommon/fd.h"
+
 #include "follow.h"
 
 #define NAME_RANDOM 12 /* letters of the temporary name */
@@ -169,7 +171,7 @@ digest(struct bundle *b, char hex[HEX_LEN + 1])
 static void
 keep(struct bundle *b)
 {
-	if (fsync(b->fd) == -1 || close(b->fd) == -1) {
+	if (fd_sync(b->fd) == -1 || close(b->fd) == -1) {
 		(void)cannot(b, "it cannot be written");
 		over(b, EXIT_FAILED);
 		return;

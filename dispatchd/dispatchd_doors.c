@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcommon/fd.h"
 #include "libcommon/log.h"
 #include "libcommon/runid.h"
 
@@ -60,7 +61,7 @@ door_listen(const struct parent *p, const char *path)
 	int fd, saved;
 
 	strlcpy(sun.sun_path, path, sizeof(sun.sun_path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = fd_socket(AF_UNIX, SOCK_STREAM, 0);
 	if (fd == -1)
 		return -1;
 	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 &&

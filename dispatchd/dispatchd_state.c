@@ -90,9 +90,9 @@ instance_write(int state, const char *id)
 	    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
 	    INSTANCE_MODE);
 	if (fd == -1 || write(fd, line, len) != (ssize_t)len ||
-	    fsync(fd) == -1 || close(fd) == -1 ||
+	    fd_sync(fd) == -1 || close(fd) == -1 ||
 	    renameat(state, tmp, state, INSTANCE_FILE) == -1 ||
-	    fsync(state) == -1)
+	    fd_sync(state) == -1)
 		fatal("cannot write " INSTANCE_FILE " in the state directory");
 }
 

@@ -13,6 +13,7 @@
 
 #include <curl/curl.h>
 
+#include "libcommon/fd.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 
@@ -296,7 +297,7 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	if (address->family != AF_UNIX)
 		return CURL_SOCKET_BAD;
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return fd_socket(AF_UNIX, SOCK_STREAM, 0);
 }
 
 /* What every call has; a setting that libcurl refuses would be a bug of ours.

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libcommon/fd.h"
+
 #include "dispatchd/queue_store_int.h"
 
 #define LOCK_TEXT_MAX 64 /* "INSTANCE GENERATION\n" */
@@ -271,7 +273,7 @@ write_lock(struct queue_store *s)
 	    text, sizeof(text), "%s %" PRId64 "\n", s->instance, s->generation);
 
 	/* It only grows, so that a cut one cannot look like another. */
-	if (pwrite(s->lock, text, (size_t)n, 0) != n || fsync(s->lock) == -1)
+	if (pwrite(s->lock, text, (size_t)n, 0) != n || fd_sync(s->lock) == -1)
 		return store_error(s, STORE_STORAGE, "%s/%s: %s", s->dir,
 		    QUEUE_STORE_LOCK, strerror(errno));
 	return 0;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libcommon/creds.h"
+#include "libcommon/fd.h"
 #include "libcommon/log.h"
 
 #include "dispatchd/runs.h"
@@ -116,7 +117,7 @@ door_ready(int fd, short what, void *arg)
 	int i, s;
 
 	for (i = 0; i < DOOR_TURNS; i++) {
-		s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		s = fd_accept(fd);
 		if (s == -1)
 			return;
 		switch (agent_is(j, s)) {

@@ -13,6 +13,7 @@
 
 #include <openssl/evp.h>
 
+#include "libcommon/fd.h"
 #include "libcommon/log.h"
 
 #include "dispatchd/runs.h"
@@ -141,9 +142,9 @@ bundle_end(struct job *j, bool ok, const char *why)
 		give_up(j, why != NULL ? why : "it is not whole");
 		return;
 	}
-	if (finish_hash(b, hex) == -1 || fdatasync(b->fd) == -1 ||
+	if (finish_hash(b, hex) == -1 || fd_sync_data(b->fd) == -1 ||
 	    renameat(j->dirfd, PART, j->dirfd, WHOLE) == -1 ||
-	    fsync(j->dirfd) == -1) {
+	    fd_sync(j->dirfd) == -1) {
 		give_up(j, "it cannot be brought to the disk");
 		return;
 	}

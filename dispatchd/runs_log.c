@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcommon/fd.h"
+
 #include "dispatchd/runs_log.h"
 
 #define FILE_HEADER_LEN 16
@@ -353,10 +355,10 @@ runs_log_sync(struct runs_log *l)
 	int r = 0;
 
 	for (s = l->tail; s < l->tail + SEGMENTS; s++) {
-		if (s->fd != -1 && fdatasync(s->fd) == -1)
+		if (s->fd != -1 && fd_sync_data(s->fd) == -1)
 			r = -1;
 	}
-	if (fdatasync(l->head.fd) == -1 || fsync(l->dirfd) == -1)
+	if (fd_sync_data(l->head.fd) == -1 || fd_sync(l->dirfd) == -1)
 		r = -1;
 	return r;
 }

@@ -49,7 +49,7 @@ dial_is_self(const struct netaddr *a)
 	uint16_t port;
 	int fd, self = -1;
 
-	fd = socket(a->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = fd_socket(a->family, SOCK_DGRAM, 0);
 	if (fd == -1) {
 		/* A family that this machine has not is not itself. */
 		return errno == EAFNOSUPPORT ? 0 : -1;
@@ -189,8 +189,7 @@ attempt_start(struct dial *d, struct attempt *a, const struct netaddr *addr)
 	int saved;
 
 	a->addr = *addr;
-	a->fd =
-	    socket(addr->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	a->fd = fd_socket(addr->family, SOCK_STREAM, 0);
 	if (a->fd == -1)
 		return -1;
 	d->open++;

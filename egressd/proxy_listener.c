@@ -96,7 +96,7 @@ proxy_listener_accept(struct proxy_listener *l)
 			proxy_back_off(p);
 			return false;
 		}
-		s = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		s = fd_accept(l->fd);
 		if (s == -1) {
 			if (proxy_accept_exhausted(errno))
 				proxy_back_off(p);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcommon/fd.h"
 #include "libcommon/log.h"
 
 #include "proxy.h"
@@ -151,7 +152,7 @@ client_linger_write(int fd, short what, void *arg)
 	ssize_t n;
 
 	n = send(fd, c->answer + c->answer_off, c->answer_len - c->answer_off,
-	    MSG_NOSIGNAL);
+	    FD_NOSIGNAL);
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
 			client_free(c);

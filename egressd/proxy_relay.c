@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "libcommon/clock.h"
+#include "libcommon/fd.h"
 
 #include "proxy.h"
 
@@ -215,7 +216,7 @@ half_write_rest(struct half *h)
 	ssize_t n;
 
 	n = send(h->dst, h->rest + h->rest_off, h->rest_len - h->rest_off,
-	    MSG_NOSIGNAL);
+	    FD_NOSIGNAL);
 	if (n == -1) {
 		if (errno == EAGAIN || errno == EINTR)
 			return STEP_WRITE;
@@ -252,7 +253,7 @@ half_pass(struct half *h, const uint8_t *buf, size_t len)
 {
 	ssize_t n;
 
-	n = send(h->dst, buf, len, MSG_NOSIGNAL);
+	n = send(h->dst, buf, len, FD_NOSIGNAL);
 	if (n == -1) {
 		if (errno != EAGAIN && errno != EINTR)
 			return half_sink_gone(h);

@@ -38,7 +38,7 @@ canary_tcp(int fd, short what, void *arg)
 	int i, s;
 
 	for (i = 0; i < PROXY_CANARY_TURNS; i++) {
-		s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		s = fd_accept(fd);
 		if (s == -1) {
 			/* Else the loop would do nothing but ask again. */
 			if (proxy_accept_exhausted(errno))
@@ -47,7 +47,7 @@ canary_tcp(int fd, short what, void *arg)
 		}
 		/* An empty send buffer takes the line. */
 		(void)send(
-		    s, canary_line, sizeof(canary_line) - 1, MSG_NOSIGNAL);
+		    s, canary_line, sizeof(canary_line) - 1, FD_NOSIGNAL);
 		close(s);
 		canary_hit(run, "TCP");
 	}
@@ -84,7 +84,7 @@ canary_answer(int fd, struct sockaddr_in *from, uint8_t *buf, size_t len)
 
 	/* What cannot be sent at once is lost, as datagrams are. */
 	if (!canary_is_source(fd, from))
-		(void)sendmsg(fd, &mh, MSG_NOSIGNAL);
+		(void)sendmsg(fd, &mh, FD_NOSIGNAL);
 }
 
 static void

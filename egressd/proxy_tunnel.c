@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcommon/fd.h"
 #include "libcommon/log.h"
 
 #include "proxy.h"
@@ -43,7 +44,7 @@ tunnel_start(struct client *c)
 	if (!tunnel_judge(c))
 		return;
 	/* Nothing was sent before, so that the buffer has room for it. */
-	n = send(c->fd, established, sizeof(established) - 1, MSG_NOSIGNAL);
+	n = send(c->fd, established, sizeof(established) - 1, FD_NOSIGNAL);
 	if (n != (ssize_t)sizeof(established) - 1) {
 		tunnel_end(c, END_peer_reset);
 		return;

@@ -24,6 +24,7 @@
 #include "libcommon/audit.h"
 #include "libcommon/audit_internal.h"
 #include "libcommon/clock.h"
+#include "libcommon/fd.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "libcommon/msg.h"
@@ -97,7 +98,7 @@ struct audit {
 static void
 file_sync(struct audit *a)
 {
-	if (fdatasync(a->file.fd) == -1)
+	if (fd_sync_data(a->file.fd) == -1)
 		fatal("fdatasync of the record file");
 	a->unsynced = false;
 	(void)event_del(a->sync);

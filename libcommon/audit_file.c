@@ -17,6 +17,7 @@
 #include "libcommon/audit.h"
 #include "libcommon/audit_internal.h"
 #include "libcommon/clock.h"
+#include "libcommon/fd.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
 #include "libcommon/proc.h"
@@ -46,7 +47,7 @@ sync_directory(const char *path)
 	if (fd == -1)
 		return -1;
 	/* A file system that cannot do it says EINVAL. */
-	if (fsync(fd) == -1 && errno != EINVAL)
+	if (fd_sync(fd) == -1 && errno != EINVAL)
 		e = errno;
 	(void)close(fd);
 	errno = e;

@@ -83,7 +83,7 @@ listen_ready(int fd, short what, void *arg)
 	struct timeval tv = { 0, CLIENTS_BACKOFF_MS * 1000 };
 	int s;
 
-	s = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	s = fd_accept(fd);
 	if (s != -1) {
 		client_new(s);
 		return;

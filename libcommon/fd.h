@@ -24,8 +24,24 @@ void fd_close_from(int low);
  * option of the socket; where it has MSG_NOSIGNAL, that is passed instead.
  */
 int fd_no_sigpipe(int fd);
+/*
+ * socket(2) and accept(2): non-blocking, close-on-exec, and as fd_no_sigpipe
+ * leaves it. A client that is gone before this is done is ECONNABORTED.
+ */
+int fd_socket(int domain, int type, int protocol);
+int fd_accept(int fd);
+/* pipe(2): close-on-exec; flags is 0 or O_NONBLOCK, for both ends. */
+int fd_pipe(int fds[2], int flags);
+/* dup2(2) of one descriptor to another: close-on-exec. */
+int fd_dup(int from, int to);
 /* recvmsg(2); the descriptors that come with it are close-on-exec. */
 ssize_t fd_recvmsg(int fd, struct msghdr *mh);
+/*
+ * fsync(2) and fdatasync(2) down to the medium: where these leave data in the
+ * cache of the drive, the call that empties it.
+ */
+int fd_sync(int fd);
+int fd_sync_data(int fd);
 /*
  * Read a whole regular file of at most max bytes; *buf is malloc'd with a NUL
  * behind it. EFBIG when larger.

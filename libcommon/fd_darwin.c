@@ -1,12 +1,15 @@
 #include <sys/socket.h>
 
-#include <string.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "log.h"
 
 #define CLOSE_MAX 65536 /* where the limit on descriptors is none */
+
+/* The rest of fd.h that Linux does by flags is in compat/fd_steps.c. */
 
 void
 fd_close_from(int low)
@@ -30,29 +33,26 @@ fd_no_sigpipe(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof(on));
 }
 
-/* Nothing is executed between the two steps: there are no threads. */
-ssize_t
-fd_recvmsg(int fd, struct msghdr *mh)
+/*
+ * fsync(2) of this system gives the data to the drive and returns; only this
+ * has the drive write it. A file system that cannot ask its drive says that it
+ * has no such call: what it has is fsync(2).
+ */
+int
+fd_sync(int fd)
 {
-	struct cmsghdr *c;
-	ssize_t n;
-	size_t i;
-	int got;
-
-	n = recvmsg(fd, mh, 0);
-	if (n == -1)
+	if (fcntl(fd, F_FULLFSYNC) != -1)
+		return 0;
+	if (errno != ENOTSUP && errno != ENOTTY && errno != EINVAL)
 		return -1;
-	for (c = CMSG_FIRSTHDR(mh); c != NULL; c = CMSG_NXTHDR(mh, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= c->cmsg_len;
-		     i++) {
-			memcpy(
-			    &got, CMSG_DATA(c) + i * sizeof(int), sizeof(got));
-			fd_set_cloexec(got);
-		}
-	}
-	return n;
+	return fsync(fd);
+}
+
+/* fdatasync(2) is declared nowhere here, and would do as little. */
+int
+fd_sync_data(int fd)
+{
+	return fd_sync(fd);
 }
 
 /* There a run's listener is bound when its network is there. */

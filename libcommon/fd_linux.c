@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -40,6 +41,30 @@ fd_no_sigpipe(int fd)
 	return 0;
 }
 
+int
+fd_socket(int domain, int type, int protocol)
+{
+	return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+}
+
+int
+fd_accept(int fd)
+{
+	return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+int
+fd_pipe(int fds[2], int flags)
+{
+	return pipe2(fds, O_CLOEXEC | flags);
+}
+
+int
+fd_dup(int from, int to)
+{
+	return dup3(from, to, O_CLOEXEC);
+}
+
 ssize_t
 fd_recvmsg(int fd, struct msghdr *mh)
 {
@@ -52,4 +77,16 @@ fd_freebind(int fd)
 	int on = 1;
 
 	return setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
+}
+
+int
+fd_sync(int fd)
+{
+	return fsync(fd);
+}
+
+int
+fd_sync_data(int fd)
+{
+	return fdatasync(fd);
 }

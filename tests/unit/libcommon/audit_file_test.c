@@ -11,9 +11,9 @@
 static int synced(int fd);
 
 /* Nothing but a power cut would show whether it was called. */
-#define fsync synced
+#define fd_sync synced
 #include "libcommon/audit_file.c"
-#undef fsync
+#undef fd_sync
 
 static char dir[] = "/tmp/audit_file_test.XXXXXX";
 static char path[64];
