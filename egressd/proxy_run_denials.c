@@ -113,7 +113,7 @@ denials_free(struct denials *d)
 {
 	struct denial *e;
 
-	while ((e = RB_ROOT(&d->tree)) != NULL) {
+	while ((e = RB_MIN(denial_tree, &d->tree)) != NULL) {
 		RB_REMOVE(denial_tree, &d->tree, e);
 		free(e);
 	}
