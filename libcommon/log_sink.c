@@ -12,7 +12,6 @@
 #include "fd.h"
 #include "log_sink.h"
 
-#define SYSLOG_SOCKET "/dev/log"
 #define FD_MIN 128 /* above what proc.c gives fixed numbers */
 
 enum sink_kind {
@@ -23,7 +22,7 @@ enum sink_kind {
 	SINK_SYSLOG
 };
 
-static const char *syslog_path = SYSLOG_SOCKET;
+static const char *syslog_path = log_sink_syslog;
 static enum sink_kind kind = SINK_UNKNOWN; /* what sink is */
 static int sink = STDERR_FILENO;
 

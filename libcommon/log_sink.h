@@ -25,6 +25,9 @@ int log_sink_write(const char *line, size_t len);
 
 /* --- log_sink_{linux,darwin}.c ---------------------------------------- */
 
+/* Where the system's log listens, for datagrams. */
+extern const char log_sink_syslog[];
+
 /*
  * The terminal that fd is, opened once more with a non-blocking mode that is
  * ours alone; -1 when this cannot be had.

@@ -7,6 +7,8 @@
 
 #include "log_sink.h"
 
+const char log_sink_syslog[] = "/var/run/syslog";
+
 /* Opening /dev/fd/2 gives the same file again, not one with its own mode. */
 int
 log_sink_reopen(int fd)

@@ -11,6 +11,8 @@
 
 #include "log_sink.h"
 
+const char log_sink_syslog[] = "/dev/log";
+
 int
 log_sink_reopen(int fd)
 {
