@@ -69,12 +69,30 @@ add_path(char *profile, size_t len, const char *path)
 	return 0;
 }
 
+/* The deprecation above is known: here alone it is no warning. */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdeprecated-declarations"
+
+static int
+enter(const char *profile, const char *name)
+{
+	char *why = NULL;
+
+	if (sandbox_init(profile, 0, &why) == 0)
+		return 0;
+	log_warnx("sandbox %s: %s", name, why);
+	sandbox_free_error(why);
+	errno = EPERM;
+	return -1;
+}
+
+#pragma clang diagnostic pop
+
 int
 sandbox_enter(enum sandbox_purpose purpose, const struct sandbox_paths *paths,
     struct sandbox_state *st)
 {
 	static char profile[PROFILE_MAX];
-	char *why = NULL;
 	int i;
 
 	if ((unsigned)purpose >= SANDBOX_PURPOSES) {
@@ -88,12 +106,8 @@ sandbox_enter(enum sandbox_purpose purpose, const struct sandbox_paths *paths,
 		if (add_path(profile, sizeof(profile), paths->read[i]) == -1)
 			return -1;
 	}
-	if (sandbox_init(profile, 0, &why) == -1) {
-		log_warnx("sandbox %s: %s", sandbox_name(purpose), why);
-		sandbox_free_error(why);
-		errno = EPERM;
+	if (enter(profile, sandbox_name(purpose)) == -1)
 		return -1;
-	}
 	st->seccomp = false;
 	st->landlock = 0;
 	st->no_new_privs = false;

@@ -126,6 +126,30 @@ run_e2e()	# name of the build, directory
 	done
 }
 
+# What only one system has, or an #if on its name, is for files named for it:
+# the others have fd.h and compat/, or they would not compile on macOS.
+run_platform()
+{
+	only='(accept4|pipe2|dup3|ppoll|fsync|fdatasync|close_range|prctl) *\([^2]'
+	only="$only|SOCK_(CLOEXEC|NONBLOCK)|MSG_CMSG_CLOEXEC|MSG_NOSIGNAL *\)"
+	only="$only|O_(PATH|TMPFILE)|SO_PEER(CRED|GROUPS)"
+	only="$only|clock_gettime\(CLOCK_BOOTTIME"
+	only="$only|include <(linux/|sys/(epoll|eventfd|prctl|random|signalfd)\.h)"
+	only="$only|# *(if|elif).*__(linux|APPLE|OpenBSD|FreeBSD)"
+	# Of <sys/tree.h> compat/ has no more than we use.
+	only="$only|SPLAY_|RB_(ROOT|LEFT|RIGHT|MAX|PREV|NFIND|AUGMENT)"
+	found=$(find libcommon egressd dispatchd agent-cli -name '*.[ch]' \
+	    ! -path '*/compat/*' ! -name '*_linux*' ! -name '*_darwin*' \
+	    ! -name '*_none.c' ! -name '*_splice.c' ! -name '*_copy.c' \
+	    -exec grep -nE "(^|[^A-Za-z_])($only)" {} +)
+	if [ -z "$found" ]; then
+		result ok "platform"
+	else
+		printf '%s\n' "$found"
+		result "not ok" "platform"
+	fi
+}
+
 run_lint()
 {
 	say "manual pages and form"
@@ -155,6 +179,7 @@ case " $words " in
 	    run_ctest build/san
 	build build/clang -DCMAKE_C_COMPILER=clang-14
 	run_lint
+	run_platform
 	;;
 esac
 case " $words " in
