@@ -29,6 +29,7 @@
 set -u
 export LC_ALL=C PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin
 unset DOCKER_HOST DOCKER_CONTEXT BULKHEAD_RUN_DIR CDPATH
+export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
 umask 022
 
 top=$(cd "$(dirname "$0")/.." && pwd)

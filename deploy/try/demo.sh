@@ -42,7 +42,7 @@ timeline()
 	echo "The run's timeline, in seconds from its acceptance:"
 	while IFS=$'\t' read -r verdict when name seen; do
 		result "$verdict" "$when" "$name" "$seen"
-	done < <(python3 "$parts/timeline.py" "$work" "$run" "$connections" \
+	done < <(python3 -I "$parts/timeline.py" "$work" "$run" "$connections" \
 	    "$LISTED" "$UNLISTED" 2>>"$work/log/timeline.log" 9>&- ||
 	    printf 'not ok\t\ttimeline\tsee %s\n' "$work/log/timeline.log")
 	[ -z "$failed" ] || exit 1
@@ -60,9 +60,7 @@ fetch_branch()
 	*) detail="agent-cli printed no git fetch: $line"; return 1 ;;
 	esac
 	{
-		git -c safe.directory='*' clone -q \
-		    "$work/site/git/demo/greeter.git" "$work/clone" &&
-		git -C "$work/clone" fetch -q "$bundle" "$branch" &&
+		git -C "$work/clone" fetch "$bundle" "$branch" &&
 		git -C "$work/clone" diff main FETCH_HEAD >"$work/diff"
 	} >>"$work/log/fetch.log" 2>&1 || {
 		detail="git fetch failed: see $work/log/fetch.log"

@@ -67,6 +67,10 @@ step()		# name, function
 
 last_line()
 {
+	if [ "$failed" = interrupted ]; then
+		echo "try: interrupted; nothing is left"
+		return 1
+	fi
 	if [ -n "$failed" ]; then
 		echo "try: $failed (logs: $work/log)"
 		return 1

@@ -240,18 +240,18 @@ make_certificate()
 	    -out "$d/cert.pem"
 }
 
+# What a person has, and what the site serves, with an error to mend.
 make_repository()
 {
-	local d=$work/site bare=$work/site/git/demo/greeter.git
+	local clone=$work/clone
 
-	git init -q -b main "$d/seed" &&
-	printf '#!/bin/sh\necho "Hello, wrold"\n' >"$d/seed/greet" &&
-	chmod +x "$d/seed/greet" &&
-	git -C "$d/seed" add greet &&
-	git -C "$d/seed" -c user.name=demo -c user.email=demo@demo.internal \
+	git init -q -b main "$clone" &&
+	printf '#!/bin/sh\necho "Hello, wrold"\n' >"$clone/greet" &&
+	chmod +x "$clone/greet" &&
+	git -C "$clone" add greet &&
+	git -C "$clone" -c user.name=demo -c user.email=demo@demo.internal \
 	    commit -q -m 'A greeter' &&
-	git clone -q --bare "$d/seed" "$bare" &&
-	rm -r "$d/seed"
+	git clone -q --bare "$clone" "$work/site/git/demo/greeter.git"
 }
 
 start_site()
@@ -267,7 +267,7 @@ start_site()
 	    "$site" "$UNLISTED" >"$work/etc/hosts"
 	spawn site ip netns exec "$names" setpriv --reuid "$names-site" \
 	    --regid "$names-site" --clear-groups --no-new-privs \
-	    python3 "$parts/site.py" "$site" "$work/site"
+	    python3 -I "$parts/site.py" "$site" "$work/site"
 	until_true 20 grep -q ^READY "$work/log/site.log" || {
 		detail="see $work/log/site.log"
 		return 1
