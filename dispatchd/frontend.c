@@ -174,6 +174,9 @@ front_dispatch_client(struct peer *peer, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_bundle_get:
 		front_call_read(u, m);
 		break;
+	case MSG_TYPE_rm:
+		front_call_rm(u, m->id, &m->u.rm);
+		break;
 	default:
 		front_call(u, m, front.queue);
 		break;

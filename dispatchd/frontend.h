@@ -99,6 +99,7 @@ struct call {
 	int64_t max; /* bytes that it may have */
 	bool flowing; /* the source was told to send */
 	bool source_over, sink_over;
+	bool whole; /* it came to its end, and the sink wanted all of it */
 	size_t pending; /* passed on, not credited to the source yet */
 	/* A request, and an answer, that wait for the stream. */
 	char run[RUNID_LEN + 1];
@@ -112,6 +113,7 @@ struct call {
 /* Hand a request on; its answer comes back by itself. */
 void front_call(struct user *u, struct msg *m, struct peer *to);
 void front_call_run(struct user *u, int64_t id, const struct msg_run *m);
+void front_call_rm(struct user *u, int64_t id, const struct msg_rm *m);
 /* logs or bundle.get; the latter without since and follow. */
 void front_call_read(struct user *u, struct msg *m);
 /* From a sibling: an answer, an error, or a ps.row. */

@@ -183,6 +183,22 @@ front_call_run(struct user *u, int64_t id, const struct msg_run *m)
 	ask(c, &out);
 }
 
+void
+front_call_rm(struct user *u, int64_t id, const struct msg_rm *m)
+{
+	struct call *c = call_new(u, id, MSG_TYPE_rm, front.queue);
+	struct msg out;
+
+	if (c == NULL)
+		return;
+	memset(&out, 0, sizeof(out));
+	out.type = MSG_TYPE_job_rm;
+	out.u.job_rm.peer_uid = u->creds.uid;
+	out.u.job_rm.peer_pid = u->creds.pid;
+	out.u.job_rm.run = m->run;
+	ask(c, &out);
+}
+
 /*
  * runs is asked when the client has given credit: then it can be read to the
  * client's pace, and nothing of it has to be kept here.
@@ -251,6 +267,22 @@ hold(struct call *c, const struct msg *m)
 	}
 }
 
+/*
+ * A client has all of a bundle, as far as can be seen from here: every byte
+ * went out to one that is there still and did not say that it had enough.
+ */
+static void
+fetched(const struct call *c, const char *sha256)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_bundle_fetched;
+	m.u.bundle_fetched.run = c->run;
+	m.u.bundle_fetched.sha256 = sha256;
+	front_send(front.queue, &m);
+}
+
 static void
 answer(struct call *c, struct msg *m)
 {
@@ -258,7 +290,9 @@ answer(struct call *c, struct msg *m)
 	front_relay_end(c, "the request has been answered");
 	if (c->user != NULL) {
 		m->id = c->client_id;
-		peer_send(c->user->client.peer, m);
+		if (peer_send(c->user->client.peer, m) == 0 && c->whole &&
+		    m->type == MSG_TYPE_bundle_get_answer)
+			fetched(c, m->u.bundle_get_answer.sha256);
 	}
 	call_free(c);
 }

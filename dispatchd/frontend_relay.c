@@ -219,7 +219,7 @@ source_end(struct call *c, bool ok, const char *why)
 	}
 	p = sink(c, &id);
 	if (!c->sink_over && p != NULL)
-		(void)peer_stream_finish(p, id);
+		c->whole = peer_stream_finish(p, id) == 0;
 	c->sink_over = true;
 	front_call_flush(c);
 }
@@ -228,6 +228,7 @@ static void
 sink_end(struct call *c, const char *why)
 {
 	c->sink_over = true;
+	c->whole = false;
 	source_stop(c, why);
 	/* runs was not asked yet, or has answered: nothing follows. */
 	if (!c->asked || c->held)

@@ -347,6 +347,7 @@ dispatch_parent(struct peer *p, struct msg *m, int fd, void *arg)
 		queue.go = true;
 		egress_init();
 		recover_begin();
+		prune_begin();
 		break;
 	default:
 		fatalx(
@@ -388,8 +389,11 @@ dispatch_frontend(struct peer *p, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_stop:
 		client_stop(m->id, &m->u.stop);
 		break;
-	case MSG_TYPE_rm:
-		client_rm(m->id, &m->u.rm);
+	case MSG_TYPE_job_rm:
+		client_rm(m->id, &m->u.job_rm);
+		break;
+	case MSG_TYPE_bundle_fetched:
+		client_fetched(&m->u.bundle_fetched);
 		break;
 	default:
 		fatalx(
@@ -443,6 +447,7 @@ tick(int fd, short what, void *arg)
 	}
 	TAILQ_FOREACH_SAFE(j, &queue.jobs, entry, next)
 		qjob_deadlines(j);
+	prune_tick();
 }
 
 /* --- start ------------------------------------------------------------ */

@@ -178,10 +178,18 @@ void client_wait(int64_t id, const struct msg_wait *m);
 void client_ps(int64_t id, const struct msg_ps *m);
 void client_show(int64_t id, const struct msg_show *m);
 void client_stop(int64_t id, const struct msg_stop *m);
-void client_rm(int64_t id, const struct msg_rm *m);
 /* A run came to another state, or is over: those who wait for it hear. */
 void client_event(const struct queue_row *row, const char *detail);
 void client_over(const struct queue_row *row);
+
+/* queue_remove.c: ended runs that are forgotten */
+void client_rm(int64_t id, const struct msg_job_rm *m);
+/* Somebody has a run's bundle: from now on it may be pruned. */
+void client_fetched(const struct msg_bundle_fetched *m);
+void prune_begin(void);
+/* From time to time; soon: at the next time, as a run has ended. */
+void prune_tick(void);
+void prune_soon(void);
 
 void queue_main(const struct proc_self *self) __attribute__((noreturn));
 

@@ -571,8 +571,7 @@ client_show(int64_t id, const struct msg_show *s)
 	free(denials.text);
 }
 
-/* --- stop, rm --------------------------------------------------------------
- */
+/* --- stop --------------------------------------------------------------- */
 
 static void
 stopped(int64_t id, enum queue_state state)
@@ -623,41 +622,4 @@ client_stop(int64_t id, const struct msg_stop *s)
 		refuse(id, store_code(), queue_store_why(queue.store));
 	else
 		stopped(id, state);
-}
-
-static void
-files_gone(struct qjob *unused, const struct msg *m)
-{
-	if (m == NULL || m->type != MSG_TYPE_job_closed)
-		log_warnx("files of a run that was removed stay");
-}
-
-void
-client_rm(int64_t id, const struct msg_rm *r)
-{
-	struct queue_row row;
-	struct msg m;
-
-	if (!runid_valid(r->run) ||
-	    queue_store_get(queue.store, r->run, &row) == -1) {
-		refuse(id, "no_run", "there is no run of that id");
-		return;
-	}
-	if (row.state != STATE_DONE) {
-		refuse(id, "busy", "the run is not over: stop it first");
-		return;
-	}
-	if (queue_store_delete(queue.store, r->run) == -1) {
-		refuse(id, store_code(), queue_store_why(queue.store));
-		return;
-	}
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_job_close;
-	m.u.job_close.run = r->run;
-	m.u.job_close.remove = true;
-	call_send(queue.runs, &m, NULL, QUEUE_CALL_MS, files_gone);
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_rm_answer;
-	m.id = id;
-	queue_send(queue.frontend, &m);
 }

@@ -130,6 +130,7 @@ over(struct qjob *j)
 	row = j->row;
 	qjob_free(j);
 	client_over(&row);
+	prune_soon();
 	qjob_admit_all();
 }
 

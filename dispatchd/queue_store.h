@@ -186,12 +186,16 @@ int queue_store_note_get(struct queue_store *s, const char *run,
 int queue_store_subnet(struct queue_store *s, const struct netprefix *pool,
     char out[QUEUE_NETWORK_MAX + 1]);
 /*
- * The oldest run that may be forgotten: done, beyond the newest keep_runs or
- * older than keep_days, and with no bundle that nobody fetched. Returns 1, 0
- * when there is none, -1.
+ * The oldest run that may be forgotten, which is one that is done and has no
+ * bundle that nobody fetched: beyond the newest keep_runs, or older than
+ * keep_days. A run of this boot is that old when the boot clock says so too;
+ * those of other boots, of which only the wall clock tells, count on demand.
+ * Returns 1, 0 when there is none, -1.
  */
-int queue_store_prunable(struct queue_store *s, int64_t keep_runs,
-    int64_t keep_days, int64_t wall_ms, struct queue_row *row);
+int queue_store_beyond(
+    struct queue_store *s, int64_t keep_runs, struct queue_row *row);
+int queue_store_aged(struct queue_store *s, int64_t keep_days,
+    const struct queue_time *now, bool other_boots, struct queue_row *row);
 
 /* --- queue_store_wal.c ------------------------------------------------------
  */

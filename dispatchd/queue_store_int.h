@@ -22,7 +22,8 @@ enum store_stmt {
 	ST_BY_REQUEST,
 	ST_EACH, /* one for each filter */
 	ST_COUNT = ST_EACH + FILTER_MAX, /* one for each filter */
-	ST_PRUNABLE = ST_COUNT + FILTER_MAX,
+	ST_BEYOND = ST_COUNT + FILTER_MAX,
+	ST_AGED,
 	ST_EVENT_ADD,
 	ST_EVENTS,
 	ST_EVENTS_COUNT,

@@ -221,14 +221,28 @@ queue_store_subnet(struct queue_store *s, const struct netprefix *pool,
  * --------------------------------------------------------- */
 
 int
-queue_store_prunable(struct queue_store *s, int64_t keep_runs,
-    int64_t keep_days, int64_t wall_ms, struct queue_row *row)
+queue_store_beyond(
+    struct queue_store *s, int64_t keep_runs, struct queue_row *row)
 {
-	sqlite3_stmt *st = store_prepare(s, ST_PRUNABLE);
+	sqlite3_stmt *st = store_prepare(s, ST_BEYOND);
 
 	if (st == NULL)
 		return -1;
-	(void)sqlite3_bind_int64(st, 1, wall_ms - keep_days * DAY_MS);
-	(void)sqlite3_bind_int64(st, 2, keep_runs);
+	(void)sqlite3_bind_int64(st, 1, keep_runs);
+	return one_row(s, st, row);
+}
+
+int
+queue_store_aged(struct queue_store *s, int64_t keep_days,
+    const struct queue_time *now, bool other_boots, struct queue_row *row)
+{
+	sqlite3_stmt *st = store_prepare(s, ST_AGED);
+
+	if (st == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(st, 1, now->wall_ms - keep_days * DAY_MS);
+	(void)sqlite3_bind_text(st, 2, now->boot_id, -1, SQLITE_TRANSIENT);
+	(void)sqlite3_bind_int64(st, 3, now->boot_ms - keep_days * DAY_MS);
+	(void)sqlite3_bind_int(st, 4, other_boots);
 	return one_row(s, st, row);
 }

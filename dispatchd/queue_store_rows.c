@@ -197,6 +197,7 @@ update_sql(char *sql)
 #define WHERE_QUEUED "state='QUEUED'"
 #define WHERE_LIVE "state NOT IN ('QUEUED','DONE')"
 #define WHERE_OPEN "state<>'DONE'"
+#define WHERE_FORGETTABLE "state='DONE' AND (bundle_bytes=0 OR fetched=1)"
 #define AS_THEY_CAME " AND seq>?1 ORDER BY seq LIMIT ?2"
 
 static const char *const selects[ST_MAX] = {
@@ -206,11 +207,15 @@ static const char *const selects[ST_MAX] = {
 	[ST_EACH + FILTER_LIVE] = "WHERE " WHERE_LIVE AS_THEY_CAME,
 	[ST_EACH + FILTER_OPEN] = "WHERE " WHERE_OPEN AS_THEY_CAME,
 	[ST_EACH + FILTER_ALL] = "WHERE seq<?1 ORDER BY seq DESC LIMIT ?2",
-	[ST_PRUNABLE] =
-	    "WHERE state='DONE' AND (bundle_bytes=0 OR fetched=1) AND"
-	    " (step_wall_ms<?1 OR seq<=(SELECT seq FROM runs WHERE"
-	    " state='DONE' ORDER BY seq DESC LIMIT 1 OFFSET ?2))"
-	    " ORDER BY seq LIMIT 1",
+	[ST_BEYOND] = "WHERE " WHERE_FORGETTABLE
+	              " AND seq<=(SELECT seq FROM runs WHERE state='DONE'"
+	              " ORDER BY seq DESC LIMIT 1 OFFSET ?1)"
+	              " ORDER BY seq LIMIT 1",
+	/* Of this boot both clocks have to agree, of another the wall's. */
+	[ST_AGED] = "WHERE " WHERE_FORGETTABLE
+	            " AND step_wall_ms<?1 AND CASE boot_id WHEN ?2"
+	            " THEN step_boot_ms<?3 ELSE ?4 END"
+	            " ORDER BY seq LIMIT 1",
 };
 
 static const char *const others[ST_MAX] = {

@@ -546,8 +546,9 @@ START_TEST(test_rights)
 		expect_id(c, MSG_TYPE_status_answer);
 	else
 		expect_id(&queue,
-		    rights[_i].type == MSG_TYPE_run ? MSG_TYPE_job_submit
-		                                    : rights[_i].type);
+		    rights[_i].type == MSG_TYPE_run      ? MSG_TYPE_job_submit
+		        : rights[_i].type == MSG_TYPE_rm ? MSG_TYPE_job_rm
+		                                         : rights[_i].type);
 	ck_assert_uint_eq(audit.n, 0);
 }
 END_TEST
@@ -853,32 +854,96 @@ START_TEST(test_logs_no_run)
 }
 END_TEST
 
-START_TEST(test_bundle)
+static const char sha[] = "0123456789abcdef0123456789abcdef"
+                          "0123456789abcdef0123456789abcdef";
+
+/* A client asks for a bundle, and runs begins to send len bytes. */
+static struct stream *
+ask_bundle(struct side *c, size_t len, int64_t *id, struct stream **out)
 {
-	static const char sha[] = "0123456789abcdef0123456789abcdef"
-	                          "0123456789abcdef0123456789abcdef";
-	struct side *c = client_new();
-	struct msg m = { .type = MSG_TYPE_bundle_get, .id = 8 }, got, a;
-	struct stream *in, *out;
+	struct msg m = { .type = MSG_TYPE_bundle_get, .id = 8 }, got;
+	struct stream *in = stream_in(c, 3, INT64_MAX);
 
 	m.u.bundle_get.run = RUN_A;
 	m.u.bundle_get.stream = 3;
-	in = stream_in(c, 3, INT64_MAX);
 	send_(c, &m);
 	got = expect(&runs, MSG_TYPE_bundle_get);
-	out = stream_out(&runs, (uint32_t)got.u.bundle_get.stream, BIG);
-	memset(&a, 0, sizeof(a));
-	a.type = MSG_TYPE_bundle_get_answer;
-	a.id = got.id;
+	*id = got.id;
+	*out = stream_out(&runs, (uint32_t)got.u.bundle_get.stream, len);
+	msg_free(&got);
+	return in;
+}
+
+static void
+answer_bundle(int64_t id)
+{
+	struct msg a = { .type = MSG_TYPE_bundle_get_answer, .id = id };
+
 	a.u.bundle_get_answer.bytes = BIG;
 	a.u.bundle_get_answer.sha256 = sha;
 	send_(&runs, &a);
-	msg_free(&got);
+}
+
+/* Handed out whole, the queue hears of it. */
+START_TEST(test_bundle)
+{
+	struct side *c = client_new();
+	struct stream *in, *out;
+	struct msg got;
+	int64_t id;
+
+	in = ask_bundle(c, BIG, &id, &out);
+	answer_bundle(id);
 	got = expect(c, MSG_TYPE_bundle_get_answer);
 	ck_assert_str_eq(got.u.bundle_get_answer.sha256, sha);
 	UNTIL(in->end == END_OK);
 	ck_assert_int_eq(memcmp(in->buf, out->buf, BIG), 0);
 	msg_free(&got);
+	got = expect(&queue, MSG_TYPE_bundle_fetched);
+	ck_assert_str_eq(got.u.bundle_fetched.run, RUN_A);
+	ck_assert_str_eq(got.u.bundle_fetched.sha256, sha);
+	msg_free(&got);
+}
+END_TEST
+
+/* One that came in part, or was not wanted to its end, nobody has. */
+START_TEST(test_bundle_not_whole)
+{
+	struct side *c = client_new();
+	struct stream *in, *out;
+	int64_t id;
+
+	in = ask_bundle(c, BIG, &id, &out);
+	in->slow = true;
+	UNTIL(in->len == PEER_WINDOW);
+	switch (_i) {
+	case 0: /* the client has enough */
+		peer_stream_abort(c->p, 3, "seen enough");
+		UNTIL(out->end == END_ABORTED);
+		send_error(&runs, id, "aborted");
+		expect_error(c, 8, "aborted");
+		break;
+	case 1: /* and when the answer is there already */
+		answer_bundle(id);
+		quiet();
+		peer_stream_abort(c->p, 3, "seen enough");
+		expect_error(c, 8, "aborted");
+		break;
+	case 2: /* it leaves */
+		side_free(c);
+		UNTIL(out->end == END_ABORTED);
+		answer_bundle(id);
+		break;
+	default: /* runs cannot read on */
+		peer_stream_abort(runs.p, out->id, "bad disk");
+		out->end = END_ABORTED;
+		send_error(&runs, id, "storage");
+		expect_error(c, 8, "storage");
+		break;
+	}
+	alive();
+	quiet();
+	ck_assert_uint_eq(queue.n, 0);
 }
 END_TEST
 
@@ -1186,6 +1251,7 @@ tests(void)
 	tcase_add_test(tc, test_logs_answered_aborts);
 	tcase_add_test(tc, test_logs_no_run);
 	tcase_add_test(tc, test_bundle);
+	tcase_add_loop_test(tc, test_bundle_not_whole, 0, 4);
 	tcase_add_test(tc, test_wait);
 	tcase_add_test(tc, test_ids);
 	tcase_add_test(tc, test_control_slow);

@@ -343,8 +343,6 @@ START_TEST(test_prune)
 {
 	struct queue_store *s = fixture_open();
 	struct queue_row r[4], out;
-	struct queue_time now;
-	int64_t day = 24LL * 3600 * 1000;
 	char id[8];
 	int i;
 
@@ -356,19 +354,66 @@ START_TEST(test_prune)
 		if (i < 3)
 			fixture_to(s, &r[i], STATE_DONE);
 	}
-	queue_time_now(&now);
-	ck_assert_int_eq(queue_store_prunable(s, 3, 30, now.wall_ms, &out), 0);
-	ck_assert_int_eq(queue_store_prunable(s, 1, 30, now.wall_ms, &out), 1);
+	ck_assert_int_eq(queue_store_beyond(s, 3, &out), 0);
+	ck_assert_int_eq(queue_store_beyond(s, 1, &out), 1);
 	ck_assert_str_eq(out.request, "p0");
 	ck_assert_int_eq(queue_store_delete(s, out.run), 0);
 	/* Nobody has this bundle. */
-	ck_assert_int_eq(queue_store_prunable(s, 1, 30, now.wall_ms, &out), 0);
+	ck_assert_int_eq(queue_store_beyond(s, 1, &out), 0);
 	r[1].fetched = true;
 	ck_assert_int_eq(queue_store_save(s, &r[1]), 0);
-	ck_assert_int_eq(queue_store_prunable(s, 1, 30, now.wall_ms, &out), 1);
+	ck_assert_int_eq(queue_store_beyond(s, 1, &out), 1);
 	ck_assert_str_eq(out.request, "p1");
+	/* The one that is not over is none of the newest that are. */
+	ck_assert_int_eq(queue_store_beyond(s, 2, &out), 0);
+	queue_store_close(&s);
+}
+END_TEST
+
+#define DAY_MS (24LL * 3600 * 1000)
+
+static const struct {
+	int64_t wall_days, boot_days; /* that went by since it was done */
+	bool other_boot; /* in another boot than now */
+	bool others; /* which are asked for */
+	int want;
+} ages[] = {
+	{ 0, 0, false, true, 0 },
+	{ 29, 29, false, true, 0 },
+	{ 31, 31, false, false, 1 },
+	/* The wall clock was put forward, or back. */
+	{ 31, 0, false, true, 0 },
+	{ 4000, 29, false, true, 0 },
+	{ -4000, 31, false, true, 0 },
+	/* Of another boot the boot clock tells nothing. */
+	{ 31, 0, true, true, 1 },
+	{ 31, 31, true, false, 0 },
+	{ 29, 31, true, true, 0 },
+};
+
+START_TEST(test_aged)
+{
+	struct queue_store *s = fixture_open();
+	struct queue_row r, live, out;
+	struct queue_time now;
+
+	fixture_submit(s, "live", &live);
+	fixture_to(s, &live, STATE_RUNNING);
+	fixture_submit(s, "done", &r);
+	fixture_to(s, &r, STATE_DONE);
+	now = (struct queue_time){ .wall_ms = r.step_wall_ms +
+		    ages[_i].wall_days * DAY_MS,
+		.boot_ms = r.step_boot_ms + ages[_i].boot_days * DAY_MS };
+	(void)strlcpy(now.boot_id, ages[_i].other_boot ? "another" : r.boot_id,
+	    sizeof(now.boot_id));
+	ck_assert_int_eq(queue_store_aged(s, 30, &now, ages[_i].others, &out),
+	    ages[_i].want);
+	if (ages[_i].want == 1)
+		ck_assert_str_eq(out.request, "done");
+	r.bundle_bytes = 5;
+	ck_assert_int_eq(queue_store_save(s, &r), 0);
 	ck_assert_int_eq(
-	    queue_store_prunable(s, 100, 30, now.wall_ms + 31 * day, &out), 1);
+	    queue_store_aged(s, 30, &now, ages[_i].others, &out), 0);
 	queue_store_close(&s);
 }
 END_TEST
@@ -625,6 +670,8 @@ main(void)
 	tcase_add_test(tc, test_each);
 	tcase_add_test(tc, test_subnets);
 	tcase_add_test(tc, test_prune);
+	tcase_add_loop_test(
+	    tc, test_aged, 0, (int)(sizeof(ages) / sizeof(ages[0])));
 	tcase_add_test(tc, test_notes);
 	tcase_add_test(tc, test_locked);
 	tcase_add_test(tc, test_restored);

@@ -1,0 +1,120 @@
+#ifndef TESTS_PROCESS_QUEUE_WORLD_H
+#define TESTS_PROCESS_QUEUE_WORLD_H
+
+/*
+ * The real role `queue`, started the real way (the test's program is its own
+ * daemon), with a directory that outlives it. Its parent, the frontend, the
+ * engine, runs, the records and egressd are played here: they answer by
+ * themselves, as struct play says, and a test looks at what they were asked.
+ */
+
+#include <check.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcommon/clock.h"
+#include "libcommon/msg.h"
+#include "libcommon/peer.h"
+#include "libcommon/proc.h"
+#include "libcommon/runid.h"
+
+#include "dispatchd/queue_store.h"
+
+#define WORLD_WAIT_MS 20000 /* for any one thing */
+#define WORLD_QUIET_MS 1200 /* nothing comes of it within: two ticks */
+
+enum records {
+	RECORDS_WRITTEN,
+	RECORDS_HELD, /* neither answer comes */
+	RECORDS_REFUSED
+};
+
+/* How the others behave; world_start sets the defaults. */
+struct play {
+	const char *config; /* members more, before the end */
+	enum records records;
+	bool enforced; /* egressd has packet rules */
+	const char *egress_error, *egress_reason; /* in place of run.opened */
+	const char *phase; /* of a PID 1 that connects; NULL: it does not */
+	bool prove, proof_ok;
+	bool begin; /* PID 1 begins when it is told */
+	int64_t exit_code; /* of a container that is exited */
+	bool files_stay; /* runs cannot remove */
+};
+
+struct side {
+	struct peer *p;
+	bool gone;
+	size_t count[MSG_TYPE_MAX]; /* messages that came, of each type */
+	struct msg last[MSG_TYPE_MAX]; /* the last one, if there was one */
+};
+
+extern struct world {
+	struct play play;
+	struct side parent, frontend, engine, runs, audit, egressd;
+	pid_t pid; /* the queue's; -1: it is not there */
+} world;
+
+void world_start(void); /* a fixture: a new directory, then the queue */
+void world_stop(void);
+/* It goes, and comes back to the same directory; kill: without a word. */
+void world_kill(void);
+void world_spawn(void);
+/* The configuration once more, with world.play.config. */
+void world_reload(void);
+/* A directory below which the queue's is; world_stop removes it. */
+const char *world_dir(void);
+
+void turn(int ms);
+void quiet(void);
+
+#define UNTIL(cond)                                             \
+	do {                                                    \
+		int64_t end_ = clock_boot_ms() + WORLD_WAIT_MS; \
+		while (!(cond) && clock_boot_ms() < end_)       \
+			turn(10);                               \
+		ck_assert_msg((cond), "in vain: %s", #cond);    \
+	} while (0)
+
+/* Send as a side does. */
+void say(struct side *s, const struct msg *m);
+/* Until n messages of the type have come; the last one, which stays ours. */
+const struct msg *heard(struct side *s, enum msg_type type, size_t n);
+
+/* --- the frontend's part ---------------------------------------------------
+ */
+
+/* Submit; the answer's type, run.accepted or error, is in world.frontend.last.
+ */
+enum msg_type submit(const char *request, const char *prompt);
+/* The same, accepted; its run. */
+void submit_run(const char *request, char run[RUNID_LEN + 1]);
+/* An error that was the answer to the last request has this code. */
+void refused(const char *code, const char *part_of_reason);
+/* What show says. NULL: there is no such run. */
+const struct msg_show_answer *show(const char *run);
+void until_state(const char *run, const char *state);
+void stop_run(const char *run);
+enum msg_type remove_run(const char *run);
+
+/* --- runs' and the engine's part -------------------------------------------
+ */
+
+/* The tool ends well; bytes 0: it has no bundle. */
+void tool_ends(const char *run, int64_t bundle_bytes);
+/* All of it, from the prompt to DONE. */
+void
+whole_run(const char *request, int64_t bundle_bytes, char run[RUNID_LEN + 1]);
+/* The container as the engine has it: "running"; "absent". */
+void container_is(const char *run, const char *status);
+extern const char bundle_hash[65];
+
+/* How often it was recorded that the run came to this state. */
+size_t records_of(const char *run, const char *to);
+
+/* For main(): -x ROLE is the queue, else tests run. */
+int world_main(int argc, char **argv, int (*tests)(void));
+
+#endif
