@@ -193,8 +193,8 @@ front_call_rm(struct user *u, int64_t id, const struct msg_rm *m)
 		return;
 	memset(&out, 0, sizeof(out));
 	out.type = MSG_TYPE_job_rm;
-	out.u.job_rm.peer_uid = u->creds.uid;
-	out.u.job_rm.peer_pid = u->creds.pid;
+	out.u.job_rm.peer_uid = u->client.creds.uid;
+	out.u.job_rm.peer_pid = u->client.creds.pid;
 	out.u.job_rm.run = m->run;
 	ask(c, &out);
 }

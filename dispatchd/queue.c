@@ -447,7 +447,10 @@ tick(int fd, short what, void *arg)
 	}
 	TAILQ_FOREACH_SAFE(j, &queue.jobs, entry, next)
 		qjob_deadlines(j);
-	prune_tick();
+	if (queue.go) {
+		disk_tick();
+		prune_tick();
+	}
 }
 
 /* --- start ------------------------------------------------------------ */
@@ -481,6 +484,7 @@ queue_main(const struct proc_self *self)
 	if (queue.base == NULL)
 		fatalx("no event loop");
 	TAILQ_INIT(&queue.jobs);
+	queue.dirfd = FD_DIR;
 	queue.parent =
 	    link_to(PROC_FD_PARENT, SIDE_PARENT, "dispatchd", &parent_ops);
 	queue.frontend =

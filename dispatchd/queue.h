@@ -79,6 +79,7 @@ struct qjob {
 	bool container_down, egress_down, runs_down;
 	bool finished; /* PID 1 was told to leave */
 	bool has_bundle;
+	char lost[17]; /* there is none, and should be: by whom; "": none is */
 	int64_t retry_ms, retry_at;
 	int64_t state_at; /* boot ms: when this state began, for us */
 	int64_t gone_at; /* PID 1 not connected since; 0: it is */
@@ -93,6 +94,7 @@ TAILQ_HEAD(qjob_list, qjob);
 
 struct queue {
 	struct event_base *base;
+	int dirfd; /* where the database is */
 	struct peer *parent, *frontend, *engine, *runs, *recorder;
 	struct peer *egressd; /* NULL: not connected */
 	struct audit_client *audit;
@@ -181,6 +183,12 @@ void client_stop(int64_t id, const struct msg_stop *m);
 /* A run came to another state, or is over: those who wait for it hear. */
 void client_event(const struct queue_row *row, const char *detail);
 void client_over(const struct queue_row *row);
+
+/* queue_disk.c: disk_reserve */
+/* Is there less free? Then why, with the numbers. */
+bool disk_short(char why[QUEUE_WHY_MAX + 1]);
+/* From time to time: what waited for room goes on when there is. */
+void disk_tick(void);
 
 /* queue_remove.c: ended runs that are forgotten */
 void client_rm(int64_t id, const struct msg_job_rm *m);

@@ -171,6 +171,19 @@ possible(struct submit *s)
 	return false;
 }
 
+/* One that is taken in already is only answered, and needs no room. */
+static bool
+room(struct submit *s)
+{
+	char why[QUEUE_WHY_MAX + 1];
+
+	if (!disk_short(why) ||
+	    queue_store_known(queue.store, s->row.uid, s->request.request) == 1)
+		return true;
+	submit_refuse(s, "storage", why);
+	return false;
+}
+
 /* By the configuration in force, into which s->job points from here on. */
 static bool
 permitted(struct submit *s)
@@ -182,7 +195,7 @@ permitted(struct submit *s)
 		submit_refuse(s, no.code, no.reason);
 		return false;
 	}
-	return possible(s);
+	return possible(s) && room(s);
 }
 
 void
@@ -421,6 +434,8 @@ why_waits(const struct queue_row *row, char why[QUEUE_WHY_MAX + 1])
 		    QUEUE_WHY_MAX + 1);
 		return;
 	}
+	if (disk_short(why))
+		return;
 	memset(&w, 0, sizeof(w));
 	strlcpy(w.run, row->run, sizeof(w.run));
 	w.repo = queue_repo_key(row->url);

@@ -321,6 +321,7 @@ decide(struct qjob *j)
 	e.oom = j->oom;
 	e.repo = j->row.url[0] != '\0';
 	e.bundle = j->has_bundle;
+	e.lost = j->bundled ? (j->lost[0] != '\0' ? j->lost : NULL) : "";
 	j->row.class = queue_class_of(&e);
 }
 
@@ -349,6 +350,10 @@ qjob_bundle(struct qjob *j, const struct msg_job_bundle *m)
 		return;
 	j->bundled = true;
 	j->has_bundle = m->bytes > 0;
+	strlcpy(j->lost, m->lost, sizeof(j->lost));
+	/* That the tool failed says more. */
+	if (j->lost[0] != '\0' && m->why != NULL && j->row.reason[0] == '\0')
+		strlcpy(j->row.reason, m->why, sizeof(j->row.reason));
 	j->row.bundle_bytes = m->bytes;
 	strlcpy(j->row.bundle_sha256, m->sha256, sizeof(j->row.bundle_sha256));
 	strlcpy(j->row.base_commit, m->base, sizeof(j->row.base_commit));

@@ -231,12 +231,13 @@ void
 qjob_admit_all(void)
 {
 	struct waiting_list l = { NULL, NULL, 0, QUEUE_QUEUED_MAX };
+	char why[QUEUE_WHY_MAX + 1];
 	struct queue_need n;
 	size_t i;
 	int r;
 
 	if (!queue.engine_ready || queue.config == NULL ||
-	    queue_store_failed(queue.store))
+	    queue_store_failed(queue.store) || disk_short(why))
 		return;
 	l.rows = calloc(l.max, sizeof(*l.rows));
 	l.full = calloc(l.max, sizeof(*l.full));
@@ -449,6 +450,7 @@ feed(struct qjob *j, const struct dispatch_profile *pr,
 	s->deadline_ms = j->row.deadline_ms;
 	s->log_limit = queue.config->log_limit;
 	s->bundle_limit = queue.config->bundle_limit;
+	s->disk_reserve = queue.config->disk_reserve;
 	s->prompt_stream = prompt;
 	s->prompt_bytes = (int64_t)prompt_len;
 	s->ca_stream = ca;

@@ -252,8 +252,7 @@ prune_tick(void)
 	struct removal *r;
 	const char *key;
 
-	if (now < look_at || nremovals > 0 || !queue.go ||
-	    queue_store_failed(queue.store))
+	if (now < look_at || nremovals > 0 || queue_store_failed(queue.store))
 		return;
 	look_at = now + PRUNE_MS;
 	if (beyond(&row))

@@ -142,6 +142,8 @@ bool queue_store_restored(const struct queue_store *s);
 int queue_store_submit(struct queue_store *s, struct queue_row *row,
     const uint8_t *prompt, size_t len, const struct queue_time *now,
     bool *again);
+/* Has this peer asked for a run under this request id? 1, 0, -1. */
+int queue_store_known(struct queue_store *s, int64_t uid, const char *request);
 /* The prompt, malloc'd; STORE_ABSENT when the run has ended. */
 int queue_store_prompt(
     struct queue_store *s, const char *run, uint8_t **prompt, size_t *len);

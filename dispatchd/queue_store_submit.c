@@ -26,6 +26,14 @@ by_request(struct queue_store *s, int64_t uid, const char *request,
 	return r;
 }
 
+int
+queue_store_known(struct queue_store *s, int64_t uid, const char *request)
+{
+	struct queue_row row;
+
+	return by_request(s, uid, request, &row);
+}
+
 static int
 fresh_id(struct queue_store *s, char run[RUNID_LEN + 1])
 {

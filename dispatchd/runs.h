@@ -26,6 +26,7 @@
 #define RUNS_READERS_OF_RUN_MAX 16
 #define RUNS_STORED_STEP (256 * 1024) /* PID 1 hears what is stored */
 #define RUNS_TELL_MS 1000 /* the queue hears of output, at most */
+#define RUNS_RESERVE_SHARE 2 /* of disk_reserve is left to bundles */
 #define RUNS_PROMPT_MAX (4 * 1024 * 1024)
 #define RUNS_CA_MAX (1024 * 1024)
 #define RUNS_STREAM_PROMPT 1 /* towards PID 1 */
@@ -52,13 +53,14 @@ struct job {
 	char id[RUNID_LEN + 1];
 	int dirfd; /* of its files */
 	struct runs_log *log;
-	int64_t missing; /* output that the disk did not take */
+	int64_t missing; /* output that the disk did not take, */
+	bool dropping; /* and takes no more of just now */
 
 	/* What it is to do; complete when the queue's streams have ended. */
 	struct msg start; /* agent_start, owned */
 	bool has_start, complete;
 	int64_t start_id; /* of job.start, to be answered */
-	int64_t bundle_limit;
+	int64_t bundle_limit, disk_reserve;
 	struct blob prompt, ca;
 
 	/* PID 1. */
@@ -113,6 +115,10 @@ void job_tell_output(struct job *j);
 /* A run's directory; create: make it. Returns it or -1 with errno. */
 int job_dir_open(const char *id, bool create);
 
+/* runs_disk.c */
+/* Is there room for so many bytes and the reserve? */
+bool disk_room(int64_t reserve, int64_t bytes);
+
 /* runs_agent.c: the link to PID 1 */
 void agent_listen(struct job *j);
 void agent_take_held(struct job *j);
@@ -123,6 +129,11 @@ void agent_drop(struct job *j);
 
 /* runs_output.c */
 void output_begin(struct job *j, const struct msg_agent_output *m);
+/*
+ * The output that PID 1 need not keep: what is stored, and what is given up
+ * because our disk will not have it.
+ */
+int64_t output_taken(const struct job *j);
 /* Returns -1 when the bytes are none that PID 1 may send. */
 int output_data(struct job *j, const uint8_t *buf, size_t len);
 void output_end(struct job *j);

@@ -218,7 +218,7 @@ send_stored(struct job *j)
 
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_agent_stored;
-	m.u.agent_stored.offset = j->told_stored = runs_log_bytes(j->log);
+	m.u.agent_stored.offset = j->told_stored = output_taken(j);
 	agent_send(j, &m);
 }
 
@@ -353,7 +353,7 @@ agent_data(
 			tell_link(j, "none");
 			return;
 		}
-		if (runs_log_bytes(j->log) - j->told_stored >= RUNS_STORED_STEP)
+		if (output_taken(j) - j->told_stored >= RUNS_STORED_STEP)
 			send_stored(j);
 	} else if (stream == j->bundle.stream)
 		bundle_data(j, buf, len);

@@ -22,7 +22,8 @@
 #define WHOLE "bundle"
 
 static void
-tell(struct job *j, int64_t bytes, const char *sha256, const char *why)
+tell(struct job *j, int64_t bytes, const char *sha256, const char *lost,
+    const char *why)
 {
 	struct msg m;
 
@@ -30,6 +31,7 @@ tell(struct job *j, int64_t bytes, const char *sha256, const char *why)
 	m.type = MSG_TYPE_job_bundle;
 	m.u.job_bundle.run = j->id;
 	m.u.job_bundle.bytes = bytes;
+	m.u.job_bundle.lost = lost;
 	m.u.job_bundle.sha256 = sha256;
 	m.u.job_bundle.base = j->bundle.base;
 	m.u.job_bundle.head = j->bundle.head;
@@ -53,15 +55,36 @@ bundle_drop(struct job *j)
 
 /* It will not be had: the rest of the stream is not wanted either. */
 static void
-give_up(struct job *j, const char *why)
+give_up(struct job *j, const char *lost, const char *why)
 {
 	uint32_t stream = j->bundle.stream;
 
 	log_warnx("run %s: no bundle: %s", j->id, why);
 	if (stream != 0 && j->agent != NULL)
-		peer_stream_abort(j->agent, stream, "not stored");
-	tell(j, 0, "", why);
+		(void)peer_stream_refuse(j->agent, stream, "not stored");
+	tell(j, 0, "", lost, why);
 	bundle_drop(j);
+}
+
+/* Two limits that a bundle may be too much for. Returns whether it was. */
+static bool
+too_much(struct job *j, int64_t bytes)
+{
+	char why[128];
+
+	if (bytes > j->bundle_limit)
+		snprintf(why, sizeof(why),
+		    "its bundle has %lld bytes, and bundle_limit is %lld",
+		    (long long)bytes, (long long)j->bundle_limit);
+	else if (!disk_room(j->disk_reserve / RUNS_RESERVE_SHARE, bytes))
+		snprintf(why, sizeof(why),
+		    "its bundle has %lld bytes, and would leave less free on "
+		    "the disk than half of disk_reserve",
+		    (long long)bytes);
+	else
+		return false;
+	give_up(j, "quota", why);
+	return true;
 }
 
 void
@@ -73,14 +96,12 @@ bundle_begin(struct job *j, const struct msg_agent_bundle *m)
 	strlcpy(b->base, m->base, sizeof(b->base));
 	strlcpy(b->head, m->head, sizeof(b->head));
 	if (m->stream == 0) {
-		tell(
-		    j, 0, "", m->why != NULL ? m->why : "nothing to hand back");
+		tell(j, 0, "", m->why != NULL ? "agent" : "", m->why);
 		return;
 	}
-	if (m->bytes > j->bundle_limit) {
-		give_up(j, "it is larger than bundle_limit");
+	b->stream = (uint32_t)m->stream;
+	if (too_much(j, m->bytes))
 		return;
-	}
 	b->max = m->bytes;
 	b->fd = openat(j->dirfd, PART,
 	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -88,10 +109,9 @@ bundle_begin(struct job *j, const struct msg_agent_bundle *m)
 	if (b->fd == -1 || b->hash == NULL ||
 	    EVP_DigestInit_ex(b->hash, EVP_sha256(), NULL) != 1 ||
 	    peer_stream_expect(j->agent, (uint32_t)m->stream, m->bytes) == -1) {
-		give_up(j, "it cannot be stored");
+		give_up(j, "storage", "its bundle cannot be stored");
 		return;
 	}
-	b->stream = (uint32_t)m->stream;
 }
 
 void
@@ -105,11 +125,12 @@ bundle_data(struct job *j, const uint8_t *buf, size_t len)
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			give_up(j, strerror(n == 0 ? ENOSPC : errno));
+			give_up(
+			    j, "storage", strerror(n == 0 ? ENOSPC : errno));
 			return;
 		}
 		if (EVP_DigestUpdate(b->hash, buf, (size_t)n) != 1) {
-			give_up(j, "it cannot be hashed");
+			give_up(j, "storage", "its bundle cannot be hashed");
 			return;
 		}
 		b->bytes += n;
@@ -139,17 +160,19 @@ bundle_end(struct job *j, bool ok, const char *why)
 
 	b->stream = 0;
 	if (!ok || b->bytes != b->max) {
-		give_up(j, why != NULL ? why : "it is not whole");
+		give_up(j, "storage",
+		    why != NULL ? why : "its bundle is not whole");
 		return;
 	}
 	if (finish_hash(b, hex) == -1 || fd_sync_data(b->fd) == -1 ||
 	    renameat(j->dirfd, PART, j->dirfd, WHOLE) == -1 ||
 	    fd_sync(j->dirfd) == -1) {
-		give_up(j, "it cannot be brought to the disk");
+		give_up(
+		    j, "storage", "its bundle cannot be brought to the disk");
 		return;
 	}
 	close(b->fd);
 	b->fd = -1;
-	tell(j, b->bytes, hex, NULL);
+	tell(j, b->bytes, hex, "", NULL);
 	bundle_drop(j);
 }

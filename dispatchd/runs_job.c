@@ -213,6 +213,7 @@ job_start(int64_t id, const struct msg_job_start *m)
 	}
 	j->start_id = id;
 	j->bundle_limit = m->bundle_limit;
+	j->disk_reserve = m->disk_reserve;
 	if ((j->dirfd = job_dir_open(m->run, true)) == -1 ||
 	    (j->log = runs_log_open(j->dirfd, m->log_limit)) == NULL) {
 		log_warn("run %s: its log", m->run);

@@ -11,10 +11,16 @@
 
 #include "dispatchd/runs.h"
 
+int64_t
+output_taken(const struct job *j)
+{
+	return runs_log_bytes(j->log) + j->missing;
+}
+
 void
 output_begin(struct job *j, const struct msg_agent_output *m)
 {
-	int64_t have = runs_log_bytes(j->log) + j->missing;
+	int64_t have = output_taken(j);
 
 	if (j->output != 0 || j->exited) {
 		log_warnx("run %s: a second stream of output", j->id);
@@ -32,16 +38,30 @@ output_begin(struct job *j, const struct msg_agent_output *m)
 	}
 }
 
-/* What could not be written before comes first, as a gap. */
+/* What could not be written before comes first, as a gap. Returns 0 or -1. */
+static int
+append(struct job *j, enum chunk_kind kind, const uint8_t *buf, size_t len)
+{
+	if (!disk_room(j->disk_reserve, (int64_t)len)) {
+		errno = ENOSPC;
+		return -1;
+	}
+	if (j->missing > 0 && runs_log_gap(j->log, j->missing) == -1)
+		return -1;
+	j->missing = 0;
+	return runs_log_append(j->log, kind, buf, len);
+}
+
 static void
 store(struct job *j, enum chunk_kind kind, const uint8_t *buf, size_t len)
 {
-	if (j->missing > 0 && runs_log_gap(j->log, j->missing) == 0)
-		j->missing = 0;
-	if (j->missing == 0 && runs_log_append(j->log, kind, buf, len) == 0)
+	if (append(j, kind, buf, len) == 0) {
+		j->dropping = false;
 		return;
-	if (j->missing == 0)
+	}
+	if (!j->dropping)
 		log_warn("run %s: its output is not stored", j->id);
+	j->dropping = true;
 	j->missing += (int64_t)len;
 }
 
@@ -49,7 +69,7 @@ store(struct job *j, enum chunk_kind kind, const uint8_t *buf, size_t len)
 static void
 take(struct job *j, const struct chunk *c)
 {
-	int64_t have = runs_log_bytes(j->log) + j->missing;
+	int64_t have = output_taken(j);
 	int64_t span = c->kind == CHUNK_GAP ? c->gap : (int64_t)c->len;
 	int64_t skip = have - j->output_at;
 

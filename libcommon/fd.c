@@ -1,5 +1,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 
 #include <errno.h>
@@ -245,4 +246,22 @@ fd_connect_unix(const char *path)
 		return -1;
 	}
 	return fd;
+}
+
+int
+fd_space(int fd, int64_t *bytes)
+{
+	struct statvfs st;
+	int r;
+
+	do
+		r = fstatvfs(fd, &st);
+	while (r == -1 && errno == EINTR);
+	if (r == -1)
+		return -1;
+	if (st.f_frsize != 0 && st.f_bavail > INT64_MAX / st.f_frsize)
+		*bytes = INT64_MAX;
+	else
+		*bytes = (int64_t)(st.f_bavail * st.f_frsize);
+	return 0;
 }

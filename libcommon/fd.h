@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Flag of send and sendmsg: no SIGPIPE (see fd_no_sigpipe). */
 #ifdef MSG_NOSIGNAL
@@ -57,6 +58,11 @@ int fd_read_path(const char *path, size_t max, char **buf, size_t *len);
 int fd_listen_unix(const char *path, int backlog);
 /* Let an IPv4 socket be bound to an address that no interface has (yet). */
 int fd_freebind(int fd);
+/*
+ * Bytes that an unprivileged user can still write on the file system of an
+ * open file or directory.
+ */
+int fd_space(int fd, int64_t *bytes);
 /* Connect to one, blocking, close-on-exec. */
 int fd_connect_unix(const char *path);
 

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 
 #include <netinet/in.h>
 
@@ -59,6 +60,15 @@ try_create(const struct selftest_fds *f)
 {
 	return open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) == -1 ? -1
 	                                                                : 0;
+}
+
+/* By name: of every file system that there is. */
+static int
+try_statfs(const struct selftest_fds *f)
+{
+	struct statfs st;
+
+	return statfs("/", &st);
 }
 
 static int
@@ -515,6 +525,7 @@ static const struct selftest_act attempts[] = {
 	{ "map a file shared", EVERY, try_map_shared },
 	{ "write before the end", EVERY, try_write_before },
 	{ "truncate", EVERY & ~FILES, try_truncate },
+	{ "statfs", EVERY, try_statfs },
 	{ "clear O_APPEND", APPENDS, try_unappend },
 	{ "seek", APPENDS, try_seek },
 	{ "signal by F_SETOWN", EVERY, try_own_signal },

@@ -23,6 +23,7 @@
 #include <event2/event.h>
 
 #include "libcommon/creds.h"
+#include "libcommon/fd.h"
 #include "libcommon/sandbox.h"
 #include "libcommon/sandbox_linux_selftest.h"
 
@@ -152,6 +153,14 @@ need_file(const struct selftest_fds *f)
 	    fstat(f->file, &sb) == -1 || pread(f->file, &c, 1, 0) != 1)
 		return -1;
 	return sb.st_size >= 3 ? 0 : -1;
+}
+
+static int
+need_space(const struct selftest_fds *f)
+{
+	int64_t bytes = -1;
+
+	return fd_space(f->dir, &bytes) == 0 && bytes >= 0 ? 0 : -1;
 }
 
 static int
@@ -384,6 +393,8 @@ static const struct selftest_act needs[] = {
 	{ "a door", PURPOSE(SANDBOX_DISPATCH), need_door },
 	{ "listed files", PURPOSE(SANDBOX_PARENT) | PURPOSE(SANDBOX_DISPATCH),
 	    need_read_files },
+	{ "room on its disk", PURPOSE(SANDBOX_RUNS) | PURPOSE(SANDBOX_QUEUE),
+	    need_space },
 	{ "to reap", PURPOSE(SANDBOX_PARENT) | PURPOSE(SANDBOX_DISPATCH),
 	    need_reap },
 };

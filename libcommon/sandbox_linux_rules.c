@@ -309,6 +309,8 @@ static const struct sandbox_rule files_below[] = {
 	ALLOW("ftruncate"),
 	ALLOW("fsync"),
 	ALLOW("fdatasync"),
+	/* how much room there is, of a descriptor that it has */
+	ALLOW("fstatfs"),
 };
 
 /* Accepts PID 1 of each run, stores its output and its bundle. */

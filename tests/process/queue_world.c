@@ -307,7 +307,7 @@ tool_ends(const char *run, int64_t bundle_bytes)
 	m.u.job_bundle.run = run;
 	m.u.job_bundle.bytes = bundle_bytes;
 	m.u.job_bundle.sha256 = bundle_bytes > 0 ? bundle_hash : "";
-	m.u.job_bundle.base = m.u.job_bundle.head = "";
+	m.u.job_bundle.base = m.u.job_bundle.head = m.u.job_bundle.lost = "";
 	say(&world.runs, &m);
 }
 

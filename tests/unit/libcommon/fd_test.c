@@ -250,6 +250,23 @@ START_TEST(test_close_from)
 }
 END_TEST
 
+START_TEST(test_space)
+{
+	int64_t bytes = -1, same = -1;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+	struct statvfs st;
+
+	ck_assert_int_eq(fd_space(fd, &bytes), 0);
+	ck_assert_int_eq(fstatvfs(fd, &st), 0);
+	ck_assert_int_ge(bytes, 0);
+	ck_assert_int_le(bytes, (int64_t)(st.f_blocks * st.f_frsize));
+	close(fd);
+	ck_assert_int_eq(fd_space(fd + 100, &same), -1);
+	ck_assert_int_eq(errno, EBADF);
+	ck_assert_int_eq(same, -1);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -267,6 +284,7 @@ main(void)
 	tcase_add_test(t, test_listen_refuses);
 	tcase_add_test(t, test_flags);
 	tcase_add_test(t, test_close_from);
+	tcase_add_test(t, test_space);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
