@@ -20,6 +20,7 @@ struct reader {
 	TAILQ_ENTRY(reader) entry;
 	char run[RUNID_LEN + 1];
 	int64_t id; /* of the request */
+	struct event *again; /* it has credit, and others had to have a turn */
 	uint32_t stream;
 	bool follow;
 	bool over; /* the run prints no more */
@@ -31,6 +32,8 @@ struct reader {
 	int64_t bytes;
 	EVP_MD_CTX *hash;
 };
+
+static void push(struct reader *);
 
 static TAILQ_HEAD(, reader) readers = TAILQ_HEAD_INITIALIZER(readers);
 static size_t nreaders;
@@ -48,11 +51,27 @@ reader_free(struct reader *r)
 {
 	TAILQ_REMOVE(&readers, r, entry);
 	nreaders--;
+	event_free(r->again);
 	runs_log_close(&r->own);
 	if (r->fd != -1)
 		close(r->fd);
 	EVP_MD_CTX_free(r->hash);
 	free(r);
+}
+
+static void
+go_on(int fd, short what, void *arg)
+{
+	push(arg);
+}
+
+/* Credit that is there already is told of no second time. */
+static void
+push_again(struct reader *r)
+{
+	struct timeval now = { 0, 0 };
+
+	evtimer_add(r->again, &now);
 }
 
 /* Answers why there is none. */
@@ -67,6 +86,11 @@ reader_new(int64_t id, const char *run, int64_t stream)
 	if (nreaders >= RUNS_READERS_MAX || same >= RUNS_READERS_OF_RUN_MAX ||
 	    (r = calloc(1, sizeof(*r))) == NULL) {
 		refuse(id, "limit", "too many are being read");
+		return NULL;
+	}
+	if ((r->again = evtimer_new(runs.base, go_on, r)) == NULL) {
+		free(r);
+		refuse(id, "unavailable", "out of memory");
 		return NULL;
 	}
 	r->fd = -1;
@@ -151,6 +175,7 @@ logs_push(struct reader *r)
 			return;
 		}
 	}
+	push_again(r);
 }
 
 void
@@ -238,6 +263,7 @@ bundle_push(struct reader *r)
 		}
 		r->bytes += n;
 	}
+	push_again(r);
 }
 
 void
