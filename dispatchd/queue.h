@@ -68,7 +68,8 @@ struct qjob {
 	bool connected;
 	bool proved, proof_bad;
 	bool release_due; /* COMMITTED is recorded */
-	bool record_due; /* it could not be: once more */
+	bool record_due; /* it may not be: once more */
+	bool told; /* PID 1 may have heard that it can begin */
 	bool exited, bundled; /* runs said so */
 	char exit_reason[17];
 	bool oom;

@@ -211,7 +211,7 @@ qjob_stop(struct qjob *j, enum queue_class class, const char *reason)
 		    "run %s: %s", j->row.run, queue_store_why(queue.store));
 	/* Before it was released there is nothing to harvest. */
 	if (j->row.state < STATE_COMMITTED ||
-	    (j->row.state == STATE_COMMITTED && !j->release_due)) {
+	    (j->row.state == STATE_COMMITTED && !j->told)) {
 		qjob_end(j, class, "%s", reason);
 		return;
 	}
@@ -236,6 +236,7 @@ release(struct qjob *j)
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_job_release;
 	m.u.job_release.run = j->row.run;
+	j->told = true;
 	queue_send(queue.runs, &m);
 }
 
@@ -273,7 +274,9 @@ drive_committed(struct qjob *j)
 	else if (j->row.released) {
 		if (qjob_step(j, STATE_RUNNING, "released"))
 			qjob_drive(j);
-	} else if (j->record_due)
+	} else if (j->row.stop != CLASS_NONE)
+		return;
+	else if (j->record_due)
 		qjob_record_commit(j);
 	else if (j->release_due && j->connected)
 		release(j);
@@ -487,6 +490,9 @@ qjob_deadlines(struct qjob *j)
 	if (j->row.state >= STATE_COMMITTED && j->row.state <= STATE_RUNNING &&
 	    j->row.stop == CLASS_NONE && !j->exited)
 		check_running(j, now);
+	if (j->row.state == STATE_COMMITTED && j->told && !j->connected &&
+	    now - j->state_at > QUEUE_RECONNECT_MS)
+		qjob_stop(j, CLASS_LOST_INFRA, "its PID 1 does not come back");
 	if (j->kill_at != 0 && now > j->kill_at && !call_waits(j) &&
 	    !j->container_gone && !j->exited) {
 		j->kill_at = now + QUEUE_GRACE_MS;

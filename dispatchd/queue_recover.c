@@ -29,8 +29,12 @@ adopt(struct qjob *j, int64_t pid)
 	j->started = j->row.state >= STATE_GATED;
 	j->created = j->row.state >= STATE_CREATED;
 	j->gone_at = clock_boot_ms();
-	/* COMMITTED was on disk; that it is on record, the chain shows. */
-	j->release_due = j->row.state >= STATE_COMMITTED;
+	/*
+	 * COMMITTED is on disk; whether it came to be on record, nobody told
+	 * us. Without that the tool may not begin, though it may have.
+	 */
+	j->record_due = j->row.state == STATE_COMMITTED;
+	j->told = j->row.state >= STATE_COMMITTED;
 }
 
 static const char *

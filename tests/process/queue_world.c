@@ -31,11 +31,15 @@ static struct event *ev_listen;
 static char directory[64], path[96];
 static int listener = -1, dirfd = -1;
 static int64_t generation, last_id;
+static uint32_t prompt_stream; /* of the request that waits for it */
 
 static struct {
 	char run[RUNID_LEN + 1];
 	char status[17];
 } containers[CONTAINERS_MAX];
+
+static char made[CONTAINERS_MAX][RUNID_LEN + 1];
+static size_t nmade;
 
 static struct {
 	char run[RUNID_LEN + 1];
@@ -101,6 +105,16 @@ answer(struct side *s, enum msg_type type, int64_t id)
 }
 
 /* --- the engine ------------------------------------------------------- */
+
+size_t
+creates_of(const char *run)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < nmade; i++)
+		n += strcmp(made[i], run) == 0;
+	return n;
+}
 
 /* Its status; NULL: there is none of that run. */
 static char *
@@ -184,6 +198,8 @@ play_engine(const struct msg *m)
 {
 	struct msg a = plain(MSG_TYPE_engine_created, m->id);
 
+	if (m->type == world.play.mute)
+		return;
 	switch (m->type) {
 	case MSG_TYPE_engine_info:
 		engine_info(m->id);
@@ -193,6 +209,8 @@ play_engine(const struct msg *m)
 		break;
 	case MSG_TYPE_engine_create:
 		container_is(m->u.engine_create.run, "created");
+		ck_assert_uint_lt(nmade, CONTAINERS_MAX);
+		strlcpy(made[nmade++], m->u.engine_create.run, sizeof(made[0]));
 		a.u.engine_created.container = "0123456789ab";
 		a.u.engine_created.spec = bundle_hash;
 		say(&world.engine, &a);
@@ -254,6 +272,7 @@ job_start(const struct msg *m)
 {
 	const struct msg_job_start *s = &m->u.job_start;
 
+	world.prompt_len = 0;
 	if (s->prompt_stream != 0)
 		ck_assert_int_eq(
 		    peer_stream_expect(world.runs.p, (uint32_t)s->prompt_stream,
@@ -280,6 +299,8 @@ play_runs(const struct msg *m)
 			say(&world.runs, &a);
 		break;
 	case MSG_TYPE_job_finish:
+		if (!world.play.leave)
+			break;
 		container_is(m->u.job_finish.run, "exited");
 		link_is(m->u.job_finish.run, "none");
 		break;
@@ -296,14 +317,21 @@ play_runs(const struct msg *m)
 }
 
 void
-tool_ends(const char *run, int64_t bundle_bytes)
+tool_exits(const char *run)
 {
 	struct msg m = plain(MSG_TYPE_job_exited, 0);
 
 	m.u.job_exited.run = run;
 	m.u.job_exited.reason = "tool";
 	say(&world.runs, &m);
-	m = plain(MSG_TYPE_job_bundle, 0);
+}
+
+void
+tool_ends(const char *run, int64_t bundle_bytes)
+{
+	struct msg m = plain(MSG_TYPE_job_bundle, 0);
+
+	tool_exits(run);
 	m.u.job_bundle.run = run;
 	m.u.job_bundle.bytes = bundle_bytes;
 	m.u.job_bundle.sha256 = bundle_bytes > 0 ? bundle_hash : "";
@@ -424,6 +452,9 @@ on_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
 static void
 on_data(struct peer *p, uint32_t id, const uint8_t *buf, size_t len, void *arg)
 {
+	ck_assert_uint_le(len, sizeof(world.prompt) - world.prompt_len);
+	memcpy(world.prompt + world.prompt_len, buf, len);
+	world.prompt_len += len;
 	peer_stream_consumed(p, id, len);
 }
 
@@ -490,20 +521,23 @@ configure(void)
 	    "\"peers\": [{\"user\": \"root\", \"may\": [\"run\"]}],"
 	    "\"engine\": {\"driver\": \"docker\", \"socket\": \"/e.sock\"},"
 	    "\"network_pool\": \"10.201.0.0/16\", \"image\": \"i:1\","
-	    "\"tools\": {\"sh\": {\"argv\": [\"/bin/sh\", \"-s\"],"
-	    " \"prompt\": \"stdin\"}},"
-	    "\"profiles\": {\"dev\": {\"tools\": [\"sh\"], \"egress\": \"dev\","
-	    " \"memory\": \"2g\", \"cpus\": 1, \"pids\": 64,"
-	    " \"workspace\": \"1g\", \"deadline\": \"30m\","
-	    " \"hung_start\": \"5m\", \"idle\": \"10m\"}},"
-	    "\"default_profile\": \"dev\", \"default_tool\": \"sh\"";
+	    "\"default_profile\": \"dev\"";
+	static const char limits[] =
+	    "\"egress\": \"dev\", \"memory\": \"2g\", \"cpus\": 1,"
+	    " \"pids\": 64, \"workspace\": \"1g\", \"deadline\": \"30m\","
+	    " \"hung_start\": \"5m\", \"idle\": \"10m\"";
+	const char *tool = world.play.tool;
 	char text[CONFIG_MAX], state[128];
 	struct msg m = plain(MSG_TYPE_dispatch_config, 0);
 
 	snprintf(text, sizeof(text),
 	    "{\"socket\": \"%s/d.sock\", \"state\": \"%s\", \"audit\": "
-	    "\"%s/a\", \"egressd\": \"%s\", %s%s}",
-	    directory, directory, directory, path, fixed, world.play.config);
+	    "\"%s/a\", \"egressd\": \"%s\", \"tools\": {\"%s\": {\"argv\": "
+	    "[\"/bin/sh\", \"-s\"], \"prompt\": \"stdin\"}}, \"profiles\": "
+	    "{\"dev\": {\"tools\": [\"%s\"], %s}}, \"default_tool\": \"%s\", "
+	    "%s%s}",
+	    directory, directory, directory, path, tool, tool, limits, tool,
+	    fixed, world.play.config);
 	snprintf(state, sizeof(state), "%s/queue", directory);
 	m.u.dispatch_config.text = text;
 	m.u.dispatch_config.state = state;
@@ -557,6 +591,7 @@ world_kill(void)
 	side_free(&world.audit);
 	side_free(&world.egressd);
 	owed = 0;
+	nmade = 0;
 }
 
 const char *
@@ -591,11 +626,13 @@ world_start(void)
 	ck_assert_int_eq(peer_stream_prepare(), 0);
 	ck_assert_ptr_nonnull(base = event_base_new());
 	world.play = (struct play){ .config = "",
+		.tool = "sh",
 		.enforced = true,
 		.phase = "new",
 		.prove = true,
 		.proof_ok = true,
 		.begin = true,
+		.leave = true,
 		.exit_code = 0 };
 	make_directory();
 	ck_assert_int_ne(listener = fd_listen_unix(path, 8), -1);
@@ -649,18 +686,34 @@ submit(const char *request, const char *prompt)
 	s->peer_uid = 1000;
 	s->peer_pid = 77;
 	s->request = request;
-	s->repo = s->base = s->tool = s->profile = "";
+	s->repo = s->base = s->profile = "";
+	s->tool = "sh";
 	s->bytes = (int64_t)len;
 	if (len > 0) {
-		s->stream = ++last_id;
+		s->stream = prompt_stream = (uint32_t)++last_id;
 		ck_assert_int_eq(
-		    peer_stream_begin(world.frontend.p, (uint32_t)s->stream),
-		    0);
+		    peer_stream_begin(world.frontend.p, prompt_stream), 0);
 		m.id = ++last_id;
 		say(&world.frontend, &m);
 		return MSG_TYPE_none;
 	}
 	return asked(&m, MSG_TYPE_run_accepted);
+}
+
+void
+say_prompt(const char *bytes, size_t len)
+{
+	struct peer *p = world.frontend.p;
+
+	UNTIL(peer_stream_room(p, prompt_stream) >= len);
+	ck_assert_int_eq(peer_stream_write(p, prompt_stream, bytes, len), 0);
+}
+
+void
+prompt_ends(void)
+{
+	ck_assert_int_eq(
+	    peer_stream_finish(world.frontend.p, prompt_stream), 0);
 }
 
 void

@@ -34,12 +34,15 @@ enum records {
 /* How the others behave; world_start sets the defaults. */
 struct play {
 	const char *config; /* members more, before the end */
+	const char *tool; /* its one tool, and the default */
+	enum msg_type mute; /* the engine does not answer this; 0: all */
 	enum records records;
 	bool enforced; /* egressd has packet rules */
 	const char *egress_error, *egress_reason; /* in place of run.opened */
 	const char *phase; /* of a PID 1 that connects; NULL: it does not */
 	bool prove, proof_ok;
 	bool begin; /* PID 1 begins when it is told */
+	bool leave; /* and leaves when all is stored */
 	int64_t exit_code; /* of a container that is exited */
 	bool files_stay; /* runs cannot remove */
 };
@@ -55,6 +58,8 @@ extern struct world {
 	struct play play;
 	struct side parent, frontend, engine, runs, audit, egressd;
 	pid_t pid; /* the queue's; -1: it is not there */
+	uint8_t prompt[256]; /* what runs was given last */
+	size_t prompt_len;
 } world;
 
 void world_start(void); /* a fixture: a new directory, then the queue */
@@ -86,9 +91,14 @@ const struct msg *heard(struct side *s, enum msg_type type, size_t n);
 /* --- the frontend's part ---------------------------------------------------
  */
 
-/* Submit; the answer's type, run.accepted or error, is in world.frontend.last.
+/*
+ * Submit; the answer, run.accepted or error, is in world.frontend.last. With a
+ * prompt there is none yet: MSG_TYPE_none.
  */
 enum msg_type submit(const char *request, const char *prompt);
+/* Of a request with a prompt, which is not answered yet: its bytes. */
+void say_prompt(const char *bytes, size_t len);
+void prompt_ends(void);
 /* The same, accepted; its run. */
 void submit_run(const char *request, char run[RUNID_LEN + 1]);
 /* An error that was the answer to the last request has this code. */
@@ -102,6 +112,7 @@ enum msg_type remove_run(const char *run);
 /* --- runs' and the engine's part -------------------------------------------
  */
 
+void tool_exits(const char *run);
 /* The tool ends well; bytes 0: it has no bundle. */
 void tool_ends(const char *run, int64_t bundle_bytes);
 /* All of it, from the prompt to DONE. */
@@ -111,6 +122,8 @@ whole_run(const char *request, int64_t bundle_bytes, char run[RUNID_LEN + 1]);
 void container_is(const char *run, const char *status);
 extern const char bundle_hash[65];
 
+/* Containers that were made for it since the queue was started. */
+size_t creates_of(const char *run);
 /* How often it was recorded that the run came to this state. */
 size_t records_of(const char *run, const char *to);
 

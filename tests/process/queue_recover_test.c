@@ -1,0 +1,264 @@
+/* What a restart makes of each state, and of a commit without a record. */
+
+#include "queue_world.h"
+
+/* --- a record that fails at COMMITTED ------------------------------------- */
+
+static void
+committed(enum records records, char run[RUNID_LEN + 1])
+{
+	world.play.records = records;
+	submit_run("a", run);
+	until_state(run, "COMMITTED");
+	quiet();
+	ck_assert_str_eq(show(run)->state, "COMMITTED");
+	ck_assert_str_eq(show(run)->class, "");
+	ck_assert_uint_eq(world.runs.count[MSG_TYPE_job_release], 0);
+}
+
+/* Not recorded, or not known to be: it waits, and goes on when it is. */
+START_TEST(test_record_fails)
+{
+	char run[RUNID_LEN + 1];
+
+	committed(_i == 0 ? RECORDS_REFUSED : RECORDS_HELD, run);
+	world.play.records = RECORDS_WRITTEN;
+	until_state(run, "RUNNING");
+	ck_assert_uint_ge(records_of(run, "COMMITTED"), 2);
+	tool_ends(run, 0);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "ok");
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_create], 1);
+}
+END_TEST
+
+/* What waits for its record has not begun: there is nothing to harvest. */
+START_TEST(test_record_fails_stopped)
+{
+	char run[RUNID_LEN + 1];
+
+	committed(RECORDS_REFUSED, run);
+	stop_run(run);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "cancelled");
+	ck_assert_uint_eq(world.runs.count[MSG_TYPE_job_release], 0);
+	ck_assert_uint_eq(world.runs.count[MSG_TYPE_job_stop], 0);
+}
+END_TEST
+
+/* Killed between the row and the record: on record first, then released. */
+START_TEST(test_killed_unrecorded)
+{
+	char run[RUNID_LEN + 1];
+	size_t before;
+
+	committed(RECORDS_HELD, run);
+	before = records_of(run, "COMMITTED");
+	world_kill();
+	world.play.records = RECORDS_REFUSED;
+	world.play.phase = "started";
+	world_spawn();
+	heard(&world.runs, MSG_TYPE_job_expect, 1);
+	UNTIL(records_of(run, "COMMITTED") > before);
+	quiet();
+	ck_assert_str_eq(show(run)->state, "COMMITTED");
+	ck_assert_uint_eq(world.runs.count[MSG_TYPE_job_release], 0);
+	world.play.records = RECORDS_WRITTEN;
+	until_state(run, "RUNNING");
+	ck_assert_uint_gt(records_of(run, "COMMITTED"), before);
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_create], 0);
+}
+END_TEST
+
+/* It may have begun all the same: it is ended as one that has. */
+START_TEST(test_killed_unrecorded_stopped)
+{
+	char run[RUNID_LEN + 1];
+
+	committed(RECORDS_HELD, run);
+	world_kill();
+	world.play.records = RECORDS_REFUSED;
+	world.play.phase = "started";
+	world_spawn();
+	heard(&world.runs, MSG_TYPE_job_expect, 1);
+	stop_run(run);
+	heard(&world.runs, MSG_TYPE_job_stop, 1);
+	world.play.records = RECORDS_WRITTEN;
+	quiet();
+	ck_assert_uint_eq(world.runs.count[MSG_TYPE_job_release], 0);
+	tool_ends(run, 5);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "cancelled");
+	ck_assert_int_eq(show(run)->bundle_bytes, 5);
+}
+END_TEST
+
+/* --- a restart in each state ------------------------------------------------
+ */
+
+static const struct {
+	const char *state; /* in which the queue is killed */
+	const char *status; /* of its container then */
+	int64_t exit_code;
+	const char *phase; /* of PID 1 when it comes back; NULL: it is gone */
+	const char *then; /* what becomes of it */
+	const char *class; /* if it is DONE then */
+	size_t creates; /* containers made behind the restart */
+} rows[] = {
+	{ "QUEUED", "absent", 0, "new", "RUNNING", "", 1 },
+	{ "ADMITTED", "absent", 0, "new", "RUNNING", "", 1 },
+	{ "CREATED", "created", 0, "new", "RUNNING", "", 0 },
+	{ "CREATED", "absent", 0, "new", "RUNNING", "", 1 },
+	{ "GATED", "running", 0, "new", "RUNNING", "", 0 },
+	{ "GATED", "absent", 0, "new", "RUNNING", "", 1 },
+	{ "GATED", "exited", 1, "new", "RUNNING", "", 1 },
+	/* The same PID 1 is told once more; another is never made. */
+	{ "COMMITTED", "running", 0, "started", "RUNNING", "", 0 },
+	{ "COMMITTED", "running", 0, "released", "RUNNING", "", 0 },
+	{ "COMMITTED", "absent", 0, NULL, "DONE", "lost_infra", 0 },
+	{ "COMMITTED", "exited", 1, NULL, "DONE", "lost_infra", 0 },
+	/* PID 1's word that it forked nothing. */
+	{ "COMMITTED", "exited", 78, "new", "RUNNING", "", 1 },
+	{ "RUNNING", "running", 0, "tool", "RUNNING", "", 0 },
+	{ "RUNNING", "exited", 78, NULL, "DONE", "lost_infra", 0 },
+	{ "RUNNING", "absent", 0, NULL, "DONE", "lost_infra", 0 },
+	{ "EXITED", "running", 0, "exited", "EXITED", "", 0 },
+	/* It ended well, but its branch never came. */
+	{ "EXITED", "exited", 0, NULL, "DONE", "lost_infra", 0 },
+	{ "HARVESTED", "running", 0, "exited", "DONE", "ok", 0 },
+	{ "HARVESTED", "absent", 0, NULL, "DONE", "ok", 0 },
+};
+
+/* A run in that state, which it does not leave by itself. */
+static void
+hold_in(const char *state, char run[RUNID_LEN + 1])
+{
+	world.play.leave = false;
+	if (strcmp(state, "QUEUED") == 0) {
+		world.play.config = ", \"capacity\": {\"memory\": \"2g\","
+		                    " \"cpus\": 4, \"pids\": 4096,"
+		                    " \"runs\": 1}";
+		world_reload();
+		submit_run("first", run);
+	} else if (strcmp(state, "ADMITTED") == 0) {
+		world.play.egress_error = "busy";
+		world.play.egress_reason = "not now";
+	} else if (strcmp(state, "CREATED") == 0)
+		world.play.mute = MSG_TYPE_engine_start;
+	else if (strcmp(state, "GATED") == 0)
+		world.play.phase = NULL;
+	else if (strcmp(state, "COMMITTED") == 0)
+		world.play.begin = false;
+	submit_run("a", run);
+	if (strcmp(state, "EXITED") == 0 || strcmp(state, "HARVESTED") == 0) {
+		until_state(run, "RUNNING");
+		tool_exits(run);
+	}
+	if (strcmp(state, "HARVESTED") == 0)
+		tool_ends(run, 5);
+	until_state(run, state);
+}
+
+START_TEST(test_states)
+{
+	char run[RUNID_LEN + 1];
+	const struct msg_show_answer *s;
+
+	hold_in(rows[_i].state, run);
+	world_kill();
+	world.play = (struct play){ .config = "",
+		.tool = "sh",
+		.enforced = true,
+		.phase = rows[_i].phase,
+		.prove = true,
+		.proof_ok = true,
+		.begin = true,
+		.leave = true,
+		.exit_code = rows[_i].exit_code };
+	container_is(run, rows[_i].status);
+	world_spawn();
+	until_state(run, rows[_i].then);
+	quiet();
+	s = show(run);
+	ck_assert_str_eq(s->state, rows[_i].then);
+	ck_assert_str_eq(s->class, rows[_i].class);
+	ck_assert_uint_eq(creates_of(run), rows[_i].creates);
+	if (strcmp(rows[_i].then, "DONE") == 0)
+		return;
+	/* And from there as if nothing had been. */
+	tool_ends(run, 5);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "ok");
+}
+END_TEST
+
+/* --- a reload --------------------------------------------------------------
+ */
+
+/* A prompt that is on its way stays what it was through a reload. */
+START_TEST(test_reload_in_prompt)
+{
+	static const char prompt[] = "echo one; echo two";
+	const struct side *f = &world.frontend;
+
+	(void)submit("a", prompt);
+	say_prompt(prompt, 8);
+	quiet();
+	ck_assert_uint_eq(f->count[MSG_TYPE_run_accepted], 0);
+	world_reload();
+	say_prompt(prompt + 8, strlen(prompt) - 8);
+	prompt_ends();
+	UNTIL(f->count[MSG_TYPE_run_accepted] == 1);
+	heard(&world.runs, MSG_TYPE_job_start, 1);
+	UNTIL(world.prompt_len == strlen(prompt));
+	ck_assert_int_eq(memcmp(world.prompt, prompt, strlen(prompt)), 0);
+}
+END_TEST
+
+/* The configuration behind it is what counts: its tool may be gone. */
+START_TEST(test_reload_takes_tool)
+{
+	(void)submit("a", "echo one");
+	say_prompt("echo", 4);
+	quiet();
+	world.play.tool = "bash";
+	world_reload();
+	say_prompt(" one", 4);
+	prompt_ends();
+	UNTIL(world.frontend.count[MSG_TYPE_error] == 1);
+	refused("unknown_tool", "sh");
+	ck_assert_uint_eq(world.frontend.count[MSG_TYPE_run_accepted], 0);
+}
+END_TEST
+
+static int
+tests(void)
+{
+	Suite *s = suite_create("queue_recover");
+	TCase *tc = tcase_create("recover");
+	SRunner *sr;
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, world_start, world_stop);
+	tcase_add_loop_test(tc, test_record_fails, 0, 2);
+	tcase_add_test(tc, test_record_fails_stopped);
+	tcase_add_test(tc, test_killed_unrecorded);
+	tcase_add_test(tc, test_killed_unrecorded_stopped);
+	tcase_add_loop_test(
+	    tc, test_states, 0, (int)(sizeof(rows) / sizeof(rows[0])));
+	tcase_add_test(tc, test_reload_in_prompt);
+	tcase_add_test(tc, test_reload_takes_tool);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	return world_main(argc, argv, tests);
+}
