@@ -485,6 +485,7 @@ queue_main(const struct proc_self *self)
 		fatalx("no event loop");
 	TAILQ_INIT(&queue.jobs);
 	queue.dirfd = FD_DIR;
+	queue.uid = self->uid;
 	queue.parent =
 	    link_to(PROC_FD_PARENT, SIDE_PARENT, "dispatchd", &parent_ops);
 	queue.frontend =

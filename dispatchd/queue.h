@@ -12,6 +12,7 @@
 #include <event2/event.h>
 
 #include "libcommon/audit.h"
+#include "libcommon/netaddr.h"
 #include "libcommon/peer.h"
 
 #include "dispatchd/dispatchd.h"
@@ -31,6 +32,8 @@
 #define QUEUE_RETRY_MAX_MS 30000
 #define QUEUE_SUBMITS_MAX 32 /* prompts on their way here */
 #define QUEUE_WATCHERS_MAX 512
+#define QUEUE_GATEWAY_HOST 1 /* of the run's /29 */
+#define QUEUE_AGENT_HOST 2
 
 struct qjob;
 
@@ -96,6 +99,7 @@ TAILQ_HEAD(qjob_list, qjob);
 struct queue {
 	struct event_base *base;
 	int dirfd; /* where the database is */
+	uid_t uid; /* as egressd sees us */
 	struct peer *parent, *frontend, *engine, *runs, *recorder;
 	struct peer *egressd; /* NULL: not connected */
 	struct audit_client *audit;
@@ -135,6 +139,9 @@ bool qjob_step(struct qjob *j, enum queue_state to, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Do what the present state asks for, if nothing is under way. */
 void qjob_drive(struct qjob *j);
+/* The n-th address of the run's own network. */
+const char *
+qjob_address(const struct qjob *j, unsigned n, char buf[NETADDR_TEXT_MAX]);
 /* Later, longer each time. */
 void qjob_retry(struct qjob *j);
 void qjob_admit_all(void);

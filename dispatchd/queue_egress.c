@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -146,6 +147,95 @@ egress_init(void)
 		fatalx("out of memory");
 	evtimer_add(again, &now);
 }
+
+/* --- a run's door there -------------------------------------------------- */
+
+/* Who can mend what egressd refuses, and where. "" when nobody can say. */
+static void
+remedy(const struct qjob *j, const struct msg_error *e, char *buf, size_t len)
+{
+	const struct dispatch_profile *pr =
+	    dispatch_profile_find(queue.config, j->row.profile);
+
+	buf[0] = '\0';
+	if (strcmp(e->error, "refused") == 0)
+		snprintf(buf, len,
+		    ": peers of egressd.conf has to let uid %lld run.open, "
+		    "run.close, run.status and runs.sync",
+		    (long long)queue.uid);
+	else if (strncmp(e->reason, "profile:", 8) == 0)
+		snprintf(buf, len,
+		    ": egressd.conf lacks the profile %.64s, which egress of "
+		    "profile %.64s in dispatchd.conf names",
+		    pr != NULL ? pr->egress : "", j->row.profile);
+	else if (strncmp(e->reason, "address:", 8) == 0 &&
+	    strcmp(e->error, "invalid") == 0)
+		snprintf(buf, len,
+		    ": network_pool of dispatchd.conf has to lie within "
+		    "run_networks of egressd.conf");
+}
+
+static void
+refused(struct qjob *j, const struct msg_error *e)
+{
+	char what[QUEUE_REASON_MAX / 2];
+
+	if (strcmp(e->error, "invalid") == 0 ||
+	    strcmp(e->error, "conflict") == 0 ||
+	    strcmp(e->error, "refused") == 0) {
+		remedy(j, e, what, sizeof(what));
+		qjob_end(j, CLASS_LOST_INFRA, "egressd: %s: %.80s%s", e->error,
+		    e->reason, what);
+		return;
+	}
+	log_warnx("run %s: egressd: %s", j->row.run, e->reason);
+	qjob_retry(j);
+}
+
+/*
+ * Without packet rules everything but the proxy's port would be open to the
+ * run as well. That is a configuration of egressd, which no retry changes.
+ */
+static void
+egress_opened(struct qjob *j, const struct msg *m)
+{
+	if (m == NULL)
+		qjob_retry(j);
+	else if (m->type != MSG_TYPE_run_opened)
+		refused(j, &m->u.error);
+	else if (!m->u.run_opened.enforced)
+		qjob_end(j, CLASS_BOUNDARY_VIOLATION,
+		    "egressd has no packet rules, so nothing closes the run's "
+		    "network: set nft in egressd.conf and start egressd as "
+		    "root");
+	else {
+		j->egress_open = true;
+		qjob_drive(j);
+	}
+}
+
+void
+egress_open(struct qjob *j)
+{
+	const struct dispatch_profile *pr =
+	    dispatch_profile_find(queue.config, j->row.profile);
+	char gateway[NETADDR_TEXT_MAX];
+	struct msg m;
+
+	if (pr == NULL) {
+		qjob_end(j, CLASS_LOST_INFRA, "its profile %s is gone",
+		    j->row.profile);
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_run_open;
+	m.u.run_open.run = j->row.run;
+	m.u.run_open.address = qjob_address(j, QUEUE_GATEWAY_HOST, gateway);
+	m.u.run_open.profile = pr->egress;
+	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, egress_opened);
+}
+
+/* --- what it did ---------------------------------------------------------- */
 
 static void
 status_told(struct qjob *j, const struct msg *m)

@@ -16,8 +16,6 @@
 
 #include "dispatchd/queue.h"
 
-#define GATEWAY_HOST 1 /* of the run's /29 */
-#define AGENT_HOST 2
 #define TMP_SHARE 4 /* /tmp has a quarter of the workspace */
 
 static void drive_admitted(struct qjob *);
@@ -264,9 +262,8 @@ qjob_admit_all(void)
 
 /* --- addresses -------------------------------------------------------- */
 
-/* The n-th address of the run's own network. */
-static const char *
-address(const struct qjob *j, unsigned n, char buf[NETADDR_TEXT_MAX])
+const char *
+qjob_address(const struct qjob *j, unsigned n, char buf[NETADDR_TEXT_MAX])
 {
 	struct netprefix p;
 	struct netaddr a;
@@ -279,53 +276,6 @@ address(const struct qjob *j, unsigned n, char buf[NETADDR_TEXT_MAX])
 }
 
 /* --- ADMITTED: egressd's door ----------------------------------------- */
-
-static void
-egress_opened(struct qjob *j, const struct msg *m)
-{
-	if (m == NULL) {
-		qjob_retry(j);
-		return;
-	}
-	if (m->type == MSG_TYPE_run_opened) {
-		if (!m->u.run_opened.enforced)
-			log_warnx(
-			    "run %s: egressd has no packet rules", j->row.run);
-		j->egress_open = true;
-		qjob_drive(j);
-		return;
-	}
-	if (strcmp(m->u.error.error, "invalid") == 0 ||
-	    strcmp(m->u.error.error, "conflict") == 0 ||
-	    strcmp(m->u.error.error, "refused") == 0) {
-		qjob_end(j, CLASS_LOST_INFRA, "egressd: %s: %s",
-		    m->u.error.error, m->u.error.reason);
-		return;
-	}
-	log_warnx("run %s: egressd: %s", j->row.run, m->u.error.reason);
-	qjob_retry(j);
-}
-
-void
-egress_open(struct qjob *j)
-{
-	const struct dispatch_profile *pr =
-	    dispatch_profile_find(queue.config, j->row.profile);
-	char gateway[NETADDR_TEXT_MAX];
-	struct msg m;
-
-	if (pr == NULL) {
-		qjob_end(j, CLASS_LOST_INFRA, "its profile %s is gone",
-		    j->row.profile);
-		return;
-	}
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_run_open;
-	m.u.run_open.run = j->row.run;
-	m.u.run_open.address = address(j, GATEWAY_HOST, gateway);
-	m.u.run_open.profile = pr->egress;
-	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, egress_opened);
-}
 
 static void
 drive_admitted(struct qjob *j)
@@ -424,7 +374,7 @@ feed(struct qjob *j, const struct dispatch_profile *pr,
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_job_start;
 	s = &m.u.job_start;
-	address(j, GATEWAY_HOST, gateway);
+	qjob_address(j, QUEUE_GATEWAY_HOST, gateway);
 	snprintf(proxy, sizeof(proxy), "%s:%lld", gateway,
 	    (long long)queue.config->proxy_port);
 	snprintf(canary, sizeof(canary), "%s:%lld", gateway,
@@ -525,8 +475,8 @@ create(struct qjob *j)
 	c = &m.u.engine_create;
 	c->run = j->row.run;
 	c->subnet = j->row.network;
-	c->gateway = address(j, GATEWAY_HOST, gateway);
-	c->address = address(j, AGENT_HOST, agent);
+	c->gateway = qjob_address(j, QUEUE_GATEWAY_HOST, gateway);
+	c->address = qjob_address(j, QUEUE_AGENT_HOST, agent);
 	c->memory = j->row.memory;
 	c->cpus_milli = j->row.cpus_milli;
 	c->pids = j->row.pids;
