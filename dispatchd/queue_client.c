@@ -19,6 +19,7 @@
 struct submit {
 	TAILQ_ENTRY(submit) entry;
 	int64_t id;
+	int64_t pid; /* of who asks; who that is, is the row's */
 	uint32_t stream;
 	struct queue_request request;
 	struct queue_job job;
@@ -69,6 +70,7 @@ submit_refuse(struct submit *s, const char *code, const char *reason)
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_rec_refused;
 	m.u.rec_refused.peer_uid = s->row.uid;
+	m.u.rec_refused.peer_pid = s->pid;
 	m.u.rec_refused.request = "run";
 	m.u.rec_refused.code = code;
 	m.u.rec_refused.reason = reason;
@@ -219,6 +221,7 @@ client_submit(int64_t id, const struct msg_job_submit *m)
 	nsubmits++;
 	s->id = id;
 	s->row.uid = m->peer_uid;
+	s->pid = m->peer_pid;
 	s->stream = (uint32_t)m->stream;
 	for (i = 0; i < 5; i++) {
 		if ((s->words[i] = strdup(words[i])) == NULL) {

@@ -25,6 +25,8 @@ START_TEST(test_refused)
 	refused("storage", world_dir());
 	m = heard(&world.audit, MSG_TYPE_rec_refused, 1);
 	ck_assert_str_eq(m->u.rec_refused.code, "storage");
+	ck_assert_int_eq(m->u.rec_refused.peer_uid, 1000);
+	ck_assert_int_eq(m->u.rec_refused.peer_pid, 77);
 	ck_assert_int_eq(submit("a", ""), MSG_TYPE_run_accepted);
 	m = &world.frontend.last[MSG_TYPE_run_accepted];
 	ck_assert_str_eq(m->u.run_accepted.run, run);
