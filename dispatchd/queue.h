@@ -32,6 +32,7 @@
 #define QUEUE_RETRY_MAX_MS 30000
 #define QUEUE_SUBMITS_MAX 32 /* prompts on their way here */
 #define QUEUE_WATCHERS_MAX 512
+#define QUEUE_SIBLINGS_MAX 8 /* networks of others that a run tries */
 #define QUEUE_GATEWAY_HOST 1 /* of the run's /29 */
 #define QUEUE_AGENT_HOST 2
 

@@ -359,6 +359,39 @@ prompt_word(int prompt)
 	}
 }
 
+struct siblings {
+	char network[QUEUE_SIBLINGS_MAX][QUEUE_NETWORK_MAX + 1];
+	const char *v[QUEUE_SIBLINGS_MAX];
+	size_t n;
+};
+
+/*
+ * Networks that PID 1 has to find closed: those of other runs, or when there
+ * are none the next that one would get. What would answer there is not our
+ * word, but that it does not from here shows that the filter is in between.
+ */
+static void
+find_siblings(const struct qjob *j, struct siblings *s)
+{
+	const struct qjob *other;
+	size_t i;
+
+	s->n = 0;
+	TAILQ_FOREACH(other, &queue.jobs, entry) {
+		if (other == j || other->row.network[0] == '\0' ||
+		    other->container_down || s->n == QUEUE_SIBLINGS_MAX)
+			continue;
+		strlcpy(s->network[s->n++], other->row.network,
+		    sizeof(s->network[0]));
+	}
+	if (s->n == 0 &&
+	    queue_store_subnet(
+	        queue.store, &queue.config->pool, s->network[0]) == 0)
+		s->n = 1;
+	for (i = 0; i < s->n; i++)
+		s->v[i] = s->network[i];
+}
+
 /* What runs is to tell PID 1. prompt and roots follow on streams. */
 static void
 feed(struct qjob *j, const struct dispatch_profile *pr,
@@ -368,6 +401,7 @@ feed(struct qjob *j, const struct dispatch_profile *pr,
 	char gateway[NETADDR_TEXT_MAX], proxy[96], canary[96];
 	char branch[QUEUE_BRANCH_MAX + 1];
 	struct env_list env = { .n = 0 };
+	struct siblings siblings;
 	struct msg_job_start *s;
 	struct msg m;
 
@@ -380,6 +414,7 @@ feed(struct qjob *j, const struct dispatch_profile *pr,
 	snprintf(canary, sizeof(canary), "%s:%lld", gateway,
 	    (long long)queue.config->proxy_port + 1);
 	queue_branch(j->row.tool, j->row.run, branch);
+	find_siblings(j, &siblings);
 	env_add(&env, &tool->env);
 	env_add(&env, &pr->env);
 	s->run = j->row.run;
@@ -387,6 +422,8 @@ feed(struct qjob *j, const struct dispatch_profile *pr,
 	s->proxy = proxy;
 	s->canary = canary;
 	s->gateway = gateway;
+	s->siblings.v = siblings.v;
+	s->siblings.n = siblings.n;
 	s->repo = j->row.url;
 	s->directory = j->row.directory;
 	s->base = j->row.base;

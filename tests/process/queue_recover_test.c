@@ -166,15 +166,9 @@ START_TEST(test_states)
 
 	hold_in(rows[_i].state, run);
 	world_kill();
-	world.play = (struct play){ .config = "",
-		.tool = "sh",
-		.enforced = true,
-		.phase = rows[_i].phase,
-		.prove = true,
-		.proof_ok = true,
-		.begin = true,
-		.leave = true,
-		.exit_code = rows[_i].exit_code };
+	play_well();
+	world.play.phase = rows[_i].phase;
+	world.play.exit_code = rows[_i].exit_code;
 	container_is(run, rows[_i].status);
 	world_spawn();
 	until_state(run, rows[_i].then);

@@ -520,7 +520,7 @@ configure(void)
 	static const char fixed[] =
 	    "\"peers\": [{\"user\": \"root\", \"may\": [\"run\"]}],"
 	    "\"engine\": {\"driver\": \"docker\", \"socket\": \"/e.sock\"},"
-	    "\"network_pool\": \"10.201.0.0/16\", \"image\": \"i:1\","
+	    "\"image\": \"i:1\","
 	    "\"default_profile\": \"dev\"";
 	static const char limits[] =
 	    "\"egress\": \"dev\", \"memory\": \"2g\", \"cpus\": 1,"
@@ -535,9 +535,9 @@ configure(void)
 	    "\"%s/a\", \"egressd\": \"%s\", \"tools\": {\"%s\": {\"argv\": "
 	    "[\"/bin/sh\", \"-s\"], \"prompt\": \"stdin\"}}, \"profiles\": "
 	    "{\"dev\": {\"tools\": [\"%s\"], %s}}, \"default_tool\": \"%s\", "
-	    "%s%s}",
+	    "\"network_pool\": \"%s\", %s%s}",
 	    directory, directory, directory, path, tool, tool, limits, tool,
-	    fixed, world.play.config);
+	    world.play.pool, fixed, world.play.config);
 	snprintf(state, sizeof(state), "%s/queue", directory);
 	m.u.dispatch_config.text = text;
 	m.u.dispatch_config.state = state;
@@ -620,13 +620,11 @@ make_directory(void)
 }
 
 void
-world_start(void)
+play_well(void)
 {
-	log_init("queue_test", 1, 0);
-	ck_assert_int_eq(peer_stream_prepare(), 0);
-	ck_assert_ptr_nonnull(base = event_base_new());
 	world.play = (struct play){ .config = "",
 		.tool = "sh",
+		.pool = "10.201.0.0/16",
 		.enforced = true,
 		.phase = "new",
 		.prove = true,
@@ -634,6 +632,15 @@ world_start(void)
 		.begin = true,
 		.leave = true,
 		.exit_code = 0 };
+}
+
+void
+world_start(void)
+{
+	log_init("queue_test", 1, 0);
+	ck_assert_int_eq(peer_stream_prepare(), 0);
+	ck_assert_ptr_nonnull(base = event_base_new());
+	play_well();
 	make_directory();
 	ck_assert_int_ne(listener = fd_listen_unix(path, 8), -1);
 	ev_listen = event_new(

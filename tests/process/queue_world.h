@@ -34,6 +34,7 @@ enum records {
 /* How the others behave; world_start sets the defaults. */
 struct play {
 	const char *config; /* members more, before the end */
+	const char *pool; /* network_pool */
 	const char *tool; /* its one tool, and the default */
 	enum msg_type mute; /* the engine does not answer this; 0: all */
 	enum records records;
@@ -62,6 +63,8 @@ extern struct world {
 	size_t prompt_len;
 } world;
 
+/* Nobody does anything but what he is asked: what world_start begins with. */
+void play_well(void);
 void world_start(void); /* a fixture: a new directory, then the queue */
 void world_stop(void);
 /* It goes, and comes back to the same directory; kill: without a word. */

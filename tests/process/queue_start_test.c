@@ -1,0 +1,105 @@
+/* What a run is told that it has to find closed: the networks of others. */
+
+#include <stdio.h>
+
+#include "queue_world.h"
+
+#define MANY 11 /* runs at a time */
+#define SIBLINGS_MAX 8 /* queue.h */
+
+static void
+capacity(int runs)
+{
+	static char config[256];
+
+	snprintf(config, sizeof(config),
+	    ", \"capacity\": {\"memory\": \"64g\", \"cpus\": 64,"
+	    " \"pids\": 4096, \"runs\": %d}",
+	    runs);
+	world.play.config = config;
+	world_reload();
+}
+
+static void
+start_next(const char *request)
+{
+	char run[RUNID_LEN + 1];
+
+	submit_run(request, run);
+	until_state(run, "RUNNING");
+}
+
+static const struct msg_list *
+siblings(size_t n)
+{
+	return &heard(&world.runs, MSG_TYPE_job_start, n)->u.job_start.siblings;
+}
+
+/* Alone, it tries the network that the next one would get. */
+START_TEST(test_alone)
+{
+	start_next("a");
+	ck_assert_uint_eq(siblings(1)->n, 1);
+	ck_assert_str_eq(siblings(1)->v[0], "10.201.0.8/29");
+	ck_assert_str_eq(
+	    world.runs.last[MSG_TYPE_job_start].u.job_start.gateway,
+	    "10.201.0.1");
+}
+END_TEST
+
+/* Else those that there are, as many as are tried at most. */
+START_TEST(test_others)
+{
+	char id[8];
+	size_t i;
+
+	capacity(MANY);
+	for (i = 0; i < MANY; i++) {
+		snprintf(id, sizeof(id), "s%zu", i);
+		start_next(id);
+		if (i == 0)
+			continue;
+		ck_assert_uint_eq(
+		    siblings(i + 1)->n, i < SIBLINGS_MAX ? i : SIBLINGS_MAX);
+		ck_assert_str_eq(siblings(i + 1)->v[0], "10.201.0.0/29");
+	}
+	ck_assert_str_eq(siblings(MANY)->v[7], "10.201.0.56/29");
+}
+END_TEST
+
+/* A pool of one network has no other: then there is none to be tried. */
+START_TEST(test_no_other)
+{
+	world.play.pool = "10.201.0.0/29";
+	capacity(1);
+	start_next("a");
+	ck_assert_uint_eq(siblings(1)->n, 0);
+}
+END_TEST
+
+static int
+tests(void)
+{
+	Suite *s = suite_create("queue_start");
+	TCase *tc = tcase_create("start");
+	SRunner *sr;
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, world_start, world_stop);
+	tcase_add_test(tc, test_alone);
+	tcase_add_test(tc, test_others);
+	tcase_add_test(tc, test_no_other);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	return world_main(argc, argv, tests);
+}
