@@ -128,10 +128,11 @@ void queue_send(struct peer *p, const struct msg *m);
  */
 uint32_t queue_stream_push(struct peer *p, const void *buf, size_t len);
 
-/* queue_job.c: forward, to COMMITTED */
+/* queue_job.c: the table, and from state to state */
 struct qjob *qjob_find(const char *run);
 struct qjob *qjob_new(const struct queue_row *row);
 void qjob_free(struct qjob *j);
+struct queue_need qjob_need(const struct queue_row *row);
 /*
  * Write the next state: row, then record. False when it cannot be now; it is
  * tried again.
@@ -145,24 +146,42 @@ const char *
 qjob_address(const struct qjob *j, unsigned n, char buf[NETADDR_TEXT_MAX]);
 /* Later, longer each time. */
 void qjob_retry(struct qjob *j);
-void qjob_admit_all(void);
 /* COMMITTED again on record, after it could not be; answered by a drive. */
 void qjob_record_commit(struct qjob *j);
+
+/* queue_next.c: runs that wait */
+/* Begin those that can be. */
+void qjob_admit_all(void);
+/* "" when it does not wait. */
+void queue_why_waits(const struct queue_row *row, char why[QUEUE_WHY_MAX + 1]);
+
+/* queue_start.c: from ADMITTED to COMMITTED */
+void qjob_drive_start(struct qjob *j);
 /*
  * One that was found running: its door, its words and its PID 1's number are
  * made known to runs again. True when there is nothing more to do for that.
  */
 bool qjob_attach(struct qjob *j);
-/* Back to QUEUED: nothing of it has happened. */
-void qjob_requeue(struct qjob *j, const char *why);
+
+/* queue_feed.c: what a run is to do, for runs */
+void qjob_hand_over(struct qjob *j);
 
 /* queue_end.c: from COMMITTED to DONE */
+/* Back to QUEUED: nothing of it has happened. */
+void qjob_requeue(struct qjob *j, const char *why);
+/* It is over: take down what there is of it. */
 void qjob_end(struct qjob *j, enum queue_class class, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-void qjob_stop(struct qjob *j, enum queue_class class, const char *reason);
 void qjob_exited(struct qjob *j, const struct msg_job_exited *m);
 void qjob_bundle(struct qjob *j, const struct msg_job_bundle *m);
 void qjob_drive_end(struct qjob *j);
+/* Ask a sibling or egressd for something about a run, and nothing more. */
+void qjob_ask(
+    struct qjob *j, struct peer *p, enum msg_type type, int ms, call_fn *fn);
+
+/* queue_stop.c: ended from outside */
+/* The tool is ended; what it has done so far is harvested. */
+void qjob_stop(struct qjob *j, enum queue_class class, const char *reason);
 void qjob_deadlines(struct qjob *j);
 void qjob_engine_state(struct qjob *j, const struct msg_engine_state *m);
 
@@ -181,17 +200,26 @@ void egress_status(struct qjob *j);
 void recover_begin(void);
 void recover_event(const struct msg_engine_event *m);
 
-/* queue_client.c: what clients ask, by the frontend */
+/* queue_submit.c: a request for a run */
 void client_submit(int64_t id, const struct msg_job_submit *m);
 void client_stream_data(uint32_t stream, const uint8_t *buf, size_t len);
 void client_stream_end(uint32_t stream, bool ok, const char *why);
-void client_wait(int64_t id, const struct msg_wait *m);
+
+/* queue_show.c: what clients are told of runs */
 void client_ps(int64_t id, const struct msg_ps *m);
 void client_show(int64_t id, const struct msg_show *m);
+/* The answer to a wait. */
+void client_tell_over(int64_t id, const struct queue_row *row);
+
+/* queue_client.c: who waits for a run, and who stops one */
+void client_wait(int64_t id, const struct msg_wait *m);
 void client_stop(int64_t id, const struct msg_stop *m);
 /* A run came to another state, or is over: those who wait for it hear. */
 void client_event(const struct queue_row *row, const char *detail);
 void client_over(const struct queue_row *row);
+void client_refuse(int64_t id, const char *code, const char *reason);
+/* The code for what the store has just refused. */
+const char *client_store_code(void);
 
 /* queue_disk.c: disk_reserve */
 /* Is there less free? Then why, with the numbers. */

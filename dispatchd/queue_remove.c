@@ -63,7 +63,7 @@ removal_end(struct removal *r, const char *code, const char *why)
 	if (code != NULL)
 		log_warnx("run %s stays: %s", r->row.run, why);
 	if (r->key == NULL && code != NULL)
-		peer_send_error(queue.frontend, r->id, code, why);
+		client_refuse(r->id, code, why);
 	else if (r->key == NULL) {
 		memset(&m, 0, sizeof(m));
 		m.type = MSG_TYPE_rm_answer;
@@ -168,13 +168,11 @@ client_rm(int64_t id, const struct msg_job_rm *m)
 		return;
 	}
 	if (row.state != STATE_DONE) {
-		peer_send_error(queue.frontend, id, "busy",
-		    "the run is not over: stop it first");
+		client_refuse(id, "busy", "the run is not over: stop it first");
 		return;
 	}
 	if (nremovals >= REMOVALS_MAX || (r = removal_new(&row)) == NULL) {
-		peer_send_error(queue.frontend, id, "limit",
-		    "too many runs are being removed");
+		client_refuse(id, "limit", "too many runs are being removed");
 		return;
 	}
 	r->id = id;

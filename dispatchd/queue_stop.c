@@ -1,0 +1,134 @@
+/*
+ * A run that does not come to its end by itself: somebody stops it, a deadline
+ * is over, or its container is gone.
+ */
+
+#include <string.h>
+
+#include "libcommon/clock.h"
+#include "libcommon/log.h"
+
+#include "dispatchd/queue.h"
+
+/* --- stopping ----------------------------------------------------------- */
+
+static void
+killed(struct qjob *j, const struct msg *m)
+{
+	if (m == NULL || m->type != MSG_TYPE_engine_done)
+		qjob_retry(j);
+	else
+		j->container_gone = true;
+	qjob_drive(j);
+}
+
+void
+qjob_stop(struct qjob *j, enum queue_class class, const char *reason)
+{
+	struct msg m;
+
+	if (j->row.class != CLASS_NONE || j->row.stop != CLASS_NONE)
+		return;
+	log_info("run %s is stopped: %s", j->row.run, reason);
+	j->row.stop = class;
+	strlcpy(j->row.reason, reason, sizeof(j->row.reason));
+	if (queue_store_save(queue.store, &j->row) == -1)
+		log_warnx(
+		    "run %s: %s", j->row.run, queue_store_why(queue.store));
+	/* Before it was released there is nothing to harvest. */
+	if (j->row.state < STATE_COMMITTED ||
+	    (j->row.state == STATE_COMMITTED && !j->told)) {
+		qjob_end(j, class, "%s", reason);
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_job_stop;
+	m.u.job_stop.run = j->row.run;
+	m.u.job_stop.reason = class == CLASS_DEADLINE ? "deadline" : "stop";
+	m.u.job_stop.grace_ms = QUEUE_GRACE_MS;
+	queue_send(queue.runs, &m);
+	/* PID 1 kills at grace; if it does not come to an end, we do. */
+	j->kill_at = clock_boot_ms() + 2 * QUEUE_GRACE_MS;
+	qjob_drive(j);
+}
+
+/* --- time ----------------------------------------------------------------- */
+
+static void
+inspected(struct qjob *j, const struct msg *m)
+{
+	if (m != NULL && m->type == MSG_TYPE_engine_state)
+		qjob_engine_state(j, &m->u.engine_state);
+	qjob_drive(j);
+}
+
+void
+qjob_engine_state(struct qjob *j, const struct msg_engine_state *s)
+{
+	j->container = queue_container_parse(s->status);
+	j->oom = j->oom || s->oom;
+	if (j->container != CONTAINER_EXITED &&
+	    j->container != CONTAINER_ABSENT && j->container != CONTAINER_DEAD)
+		return;
+	if (j->row.state < STATE_GATED)
+		return;
+	j->row.pid1_exit = s->exit_code;
+	j->container_gone = true;
+}
+
+/* PID 1 is not there: has its container ended, or will it be back? */
+static void
+look_at_container(struct qjob *j)
+{
+	if (!call_waits(j))
+		qjob_ask(j, queue.engine, MSG_TYPE_engine_inspect,
+		    QUEUE_ENGINE_MS, inspected);
+}
+
+static void
+check_running(struct qjob *j, int64_t now)
+{
+	const struct dispatch_profile *pr =
+	    dispatch_profile_find(queue.config, j->row.profile);
+	int64_t begun = j->row.begun_boot_ms;
+
+	if (begun != 0 && now - begun > j->row.deadline_ms)
+		qjob_stop(j, CLASS_DEADLINE, "its deadline is over");
+	else if (pr == NULL || j->row.state != STATE_RUNNING)
+		return;
+	else if (j->output_at == 0 && now - j->state_at > pr->hung_start_ms)
+		qjob_stop(j, CLASS_HUNG_START,
+		    "neither output nor a byte of a tunnel");
+	else if (j->output_at != 0 && now - j->output_at > pr->idle_ms)
+		qjob_stop(j, CLASS_IDLE, "nothing came of it for too long");
+	else if (now - j->asked_status_at > pr->hung_start_ms / 4) {
+		j->asked_status_at = now;
+		egress_status(j);
+	}
+}
+
+void
+qjob_deadlines(struct qjob *j)
+{
+	int64_t now = clock_boot_ms();
+
+	if (j->row.state >= STATE_COMMITTED && j->row.state <= STATE_RUNNING &&
+	    j->row.stop == CLASS_NONE && !j->exited)
+		check_running(j, now);
+	if (j->row.state == STATE_COMMITTED && j->told && !j->connected &&
+	    now - j->state_at > QUEUE_RECONNECT_MS)
+		qjob_stop(j, CLASS_LOST_INFRA, "its PID 1 does not come back");
+	if (j->kill_at != 0 && now > j->kill_at && !call_waits(j) &&
+	    !j->container_gone && !j->exited) {
+		j->kill_at = now + QUEUE_GRACE_MS;
+		qjob_ask(j, queue.engine, MSG_TYPE_engine_kill, QUEUE_ENGINE_MS,
+		    killed);
+		return;
+	}
+	if (!j->connected && j->started && !j->container_gone && !j->removing &&
+	    now - j->gone_at > QUEUE_RETRY_MS) {
+		j->gone_at = now;
+		look_at_container(j);
+	}
+	qjob_drive(j);
+}
