@@ -295,7 +295,7 @@ drive_exited(struct qjob *j)
 	if (!j->bundled && !j->container_gone && !late)
 		return;
 	decide(j);
-	if (!j->bundled && j->row.reason[0] == '\0')
+	if (!j->bundled && j->row.url[0] != '\0' && j->row.reason[0] == '\0')
 		strlcpy(j->row.reason, "its branch could not be had",
 		    sizeof(j->row.reason));
 	if (qjob_step(j, STATE_HARVESTED,
@@ -313,8 +313,9 @@ qjob_bundle(struct qjob *j, const struct msg_job_bundle *m)
 	j->bundled = true;
 	j->has_bundle = m->bytes > 0;
 	strlcpy(j->lost, m->lost, sizeof(j->lost));
-	/* That the tool failed says more. */
-	if (j->lost[0] != '\0' && m->why != NULL && j->row.reason[0] == '\0')
+	/* Without a repository there is none to miss; a tool says more. */
+	if (j->lost[0] != '\0' && m->why != NULL && j->row.url[0] != '\0' &&
+	    j->row.reason[0] == '\0')
 		strlcpy(j->row.reason, m->why, sizeof(j->row.reason));
 	j->row.bundle_bytes = m->bytes;
 	strlcpy(j->row.bundle_sha256, m->sha256, sizeof(j->row.bundle_sha256));

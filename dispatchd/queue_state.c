@@ -165,7 +165,7 @@ queue_class_of(const struct queue_exit *e)
 		return CLASS_OOM;
 	if (e->signal != 0 || e->exit_code != 0)
 		return CLASS_AGENT_FAILED;
-	if (e->lost != NULL)
+	if (e->repo && e->lost != NULL)
 		return strcmp(e->lost, "agent") == 0 ? CLASS_AGENT_FAILED
 		    : strcmp(e->lost, "quota") == 0  ? CLASS_QUOTA
 		                                     : CLASS_LOST_INFRA;

@@ -84,8 +84,8 @@ struct queue_exit {
 	bool oom; /* the engine's word */
 	bool repo; /* there was one ... */
 	bool bundle; /* ... and there are commits */
-	const char *lost; /* there is no bundle, and should be one: whose
-	                     doing it is, agent or quota; "": nobody's */
+	const char *lost; /* NULL, or there is no bundle and should be one, of
+	                     a repository: agent's or quota's doing, or not */
 };
 
 /* Unknown is never guessed into success. */

@@ -151,8 +151,11 @@ static const struct {
 	{ { .reason = "tool", .repo = true, .lost = "agent" },
 	    C(AGENT_FAILED) },
 	{ { .reason = "tool", .repo = true, .lost = "quota" }, C(QUOTA) },
-	{ { .reason = "tool", .lost = "storage" }, C(LOST_INFRA) },
+	{ { .reason = "tool", .repo = true, .lost = "storage" },
+	    C(LOST_INFRA) },
 	{ { .reason = "tool", .repo = true, .lost = "" }, C(LOST_INFRA) },
+	/* Without a repository there is no branch to be lost. */
+	{ { .reason = "tool", .lost = "agent" }, C(OK) },
 	{ { .reason = "tool", .exit_code = 3, .lost = "quota" },
 	    C(AGENT_FAILED) },
 	{ { .reason = "tool", .exit_code = 3 }, C(AGENT_FAILED) },
