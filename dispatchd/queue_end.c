@@ -32,12 +32,23 @@ container_removed(struct qjob *j, const struct msg *m)
 static void
 egress_closed(struct qjob *j, const struct msg *m)
 {
-	if (m == NULL || m->type != MSG_TYPE_run_closed) {
+	bool may = m == NULL || m->type != MSG_TYPE_error ||
+	    strcmp(m->u.error.error, "refused") != 0;
+
+	if (may && (m == NULL || m->type != MSG_TYPE_run_closed)) {
 		/* Until egressd is back: it knows of no run then. */
 		qjob_retry(j);
 		return;
 	}
-	if (m->u.run_closed.known) {
+	/*
+	 * We are not let, and asking again changes nothing. What may still be
+	 * open there has no container any more, and is closed with the next
+	 * list of runs that egressd takes from us.
+	 */
+	if (!may)
+		log_warnx("run %s: egressd does not let us close it: %s",
+		    j->row.run, m->u.error.reason);
+	else if (m->u.run_closed.known) {
 		j->row.allowed = m->u.run_closed.allowed;
 		j->row.denied = m->u.run_closed.denied;
 		j->row.bytes_up = m->u.run_closed.bytes_up;

@@ -398,7 +398,12 @@ play_egressd(const struct msg *m)
 		say(&world.egressd, &a);
 		break;
 	case MSG_TYPE_run_close:
-		answer(&world.egressd, MSG_TYPE_run_closed, m->id);
+		if (world.play.egress_error != NULL &&
+		    strcmp(world.play.egress_error, "refused") == 0)
+			(void)peer_send_error(world.egressd.p, m->id, "refused",
+			    world.play.egress_reason);
+		else
+			answer(&world.egressd, MSG_TYPE_run_closed, m->id);
 		break;
 	case MSG_TYPE_runs_sync:
 		answer(&world.egressd, MSG_TYPE_runs_synced, m->id);
