@@ -139,6 +139,9 @@ struct queue_need qjob_need(const struct queue_row *row);
  */
 bool qjob_step(struct qjob *j, enum queue_state to, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* On record that a run came here from another state; COMMITTED never. */
+void queue_record_step(
+    const struct queue_row *row, enum queue_state from, const char *evidence);
 /* Do what the present state asks for, if nothing is under way. */
 void qjob_drive(struct qjob *j);
 /* The n-th address of the run's own network. */

@@ -124,6 +124,7 @@ cancel_queued(struct queue_row *row)
 	if (queue_store_step(queue.store, row, STATE_DONE, row->reason, &now) ==
 	    -1)
 		return -1;
+	queue_record_step(row, STATE_QUEUED, row->reason);
 	client_event(row, NULL);
 	client_over(row);
 	return 0;

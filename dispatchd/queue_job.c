@@ -97,11 +97,10 @@ commit_recorded(bool ok, void *arg)
 	qjob_drive(j);
 }
 
-static void
-record_state(const struct qjob *j, enum queue_state from, const char *evidence)
+static struct msg
+record_of(
+    const struct queue_row *row, enum queue_state from, const char *evidence)
 {
-	const struct queue_row *row = &j->row;
-	struct commit *c;
 	struct msg m;
 
 	memset(&m, 0, sizeof(m));
@@ -112,12 +111,25 @@ record_state(const struct qjob *j, enum queue_state from, const char *evidence)
 	m.u.rec_run_state.class =
 	    row->class != CLASS_NONE ? queue_class_name(row->class) : NULL;
 	m.u.rec_run_state.evidence = evidence;
-	if (row->state != STATE_COMMITTED) {
-		audit_client_send_lasting(queue.audit, &m);
-		return;
-	}
-	c = xcalloc(1, sizeof(*c));
-	(void)strlcpy(c->run, row->run, sizeof(c->run));
+	return m;
+}
+
+void
+queue_record_step(
+    const struct queue_row *row, enum queue_state from, const char *evidence)
+{
+	struct msg m = record_of(row, from, evidence);
+
+	audit_client_send_lasting(queue.audit, &m);
+}
+
+static void
+record_commit(const struct qjob *j, const char *evidence)
+{
+	struct msg m = record_of(&j->row, STATE_GATED, evidence);
+	struct commit *c = xcalloc(1, sizeof(*c));
+
+	(void)strlcpy(c->run, j->row.run, sizeof(c->run));
 	c->at = j->state_at;
 	if (audit_client_send(queue.audit, &m, commit_recorded, c) == -1)
 		commit_recorded(false, c);
@@ -127,7 +139,7 @@ void
 qjob_record_commit(struct qjob *j)
 {
 	j->record_due = false;
-	record_state(j, STATE_GATED, "recorded when it could be");
+	record_commit(j, "recorded when it could be");
 }
 
 bool
@@ -154,7 +166,10 @@ qjob_step(struct qjob *j, enum queue_state to, const char *fmt, ...)
 	j->state_at = clock_boot_ms();
 	j->retry_ms = 0;
 	j->retry_at = 0;
-	record_state(j, from, evidence);
+	if (to == STATE_COMMITTED)
+		record_commit(j, evidence);
+	else
+		queue_record_step(&j->row, from, evidence);
 	client_event(&j->row, NULL);
 	return true;
 }

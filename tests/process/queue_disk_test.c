@@ -58,6 +58,7 @@ START_TEST(test_waits)
 	/* It can be stopped without any room. */
 	stop_run(next);
 	until_state(next, "DONE");
+	UNTIL(records_of(next, "DONE") == 1);
 }
 END_TEST
 
