@@ -1,0 +1,247 @@
+#include <sys/stat.h>
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dispatchd/runs_log.h"
+
+#define LIMIT RUNS_LOG_LIMIT_MIN
+#define PIECE 1000
+
+static char dir[64];
+static int dirfd = -1;
+
+static void
+make(void)
+{
+	strlcpy(dir, "/tmp/runs_log.XXXXXX", sizeof(dir));
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+	ck_assert_int_ne(dirfd, -1);
+}
+
+static void
+clean(void)
+{
+	unlinkat(dirfd, "log", 0);
+	unlinkat(dirfd, "log.1", 0);
+	unlinkat(dirfd, "log.2", 0);
+	close(dirfd);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+
+static struct runs_log *
+log_open(void)
+{
+	struct runs_log *l = runs_log_open(dirfd, LIMIT);
+
+	ck_assert_ptr_nonnull(l);
+	return l;
+}
+
+static off_t
+size_of(const char *name)
+{
+	struct stat st;
+
+	return fstatat(dirfd, name, &st, 0) == 0 ? st.st_size : 0;
+}
+
+/* Pieces whose bytes tell where they stand. */
+static void
+fill(struct runs_log *l, int64_t from, int64_t to)
+{
+	uint8_t buf[PIECE];
+
+	ck_assert_int_eq(runs_log_bytes(l), from);
+	for (; from < to; from += PIECE) {
+		memset(buf, 'a' + (int)(from / PIECE % 26), sizeof(buf));
+		ck_assert_int_eq(
+		    runs_log_append(l, CHUNK_OUT, buf, sizeof(buf)), 0);
+	}
+}
+
+/* All from an offset on: bytes and gaps add up to the end. Returns kept. */
+static int64_t
+read_from(struct runs_log *l, int64_t at)
+{
+	static uint8_t buf[CHUNK_HEADER_LEN + CHUNK_MAX];
+	struct chunk_reader r;
+	int64_t seen = at, kept = 0;
+	struct chunk c;
+	ptrdiff_t n;
+	size_t i;
+
+	memset(&r, 0, sizeof(r));
+	while ((n = runs_log_read(l, &at, buf, sizeof(buf))) > 0) {
+		ck_assert_int_eq(chunk_read(&r, buf, (size_t)n, &c), n);
+		ck_assert(chunk_whole(&r));
+		for (i = 0; i < c.len; i++)
+			ck_assert_int_eq(c.data[i],
+			    'a' + (int)((seen + (int64_t)i) / PIECE % 26));
+		kept += (int64_t)c.len;
+		seen += (int64_t)c.len + c.gap;
+		ck_assert_int_eq(seen, at);
+	}
+	ck_assert_int_eq(n, 0);
+	ck_assert_int_eq(seen, runs_log_bytes(l));
+	return kept;
+}
+
+START_TEST(test_small)
+{
+	struct runs_log *l = log_open();
+
+	ck_assert_int_eq(runs_log_bytes(l), 0);
+	ck_assert_int_eq(read_from(l, 0), 0);
+	fill(l, 0, 10 * PIECE);
+	ck_assert_int_eq(runs_log_sync(l), 0);
+	ck_assert_int_eq(read_from(l, 0), 10 * PIECE);
+	/* From the midst of a piece, its end, and the end of all. */
+	ck_assert_int_eq(read_from(l, 2500), 7500);
+	ck_assert_int_eq(read_from(l, 3000), 7000);
+	ck_assert_int_eq(read_from(l, 10 * PIECE), 0);
+	/* Backwards too: what a read remembers is no promise. */
+	ck_assert_int_eq(read_from(l, 0), 10 * PIECE);
+	ck_assert_int_eq(runs_log_kept(l), 10 * PIECE);
+	ck_assert_int_eq(runs_log_dropped(l), 0);
+	runs_log_close(&l);
+	ck_assert_ptr_null(l);
+	runs_log_close(&l);
+}
+END_TEST
+
+/* Never above its limit; the beginning and the end are what stays. */
+START_TEST(test_limit)
+{
+	struct runs_log *l = log_open();
+	int64_t kept;
+
+	fill(l, 0, 3000 * PIECE);
+	ck_assert_int_le(
+	    size_of("log") + size_of("log.1") + size_of("log.2"), LIMIT);
+	kept = runs_log_kept(l);
+	ck_assert_int_ge(kept, LIMIT / 2);
+	ck_assert_int_eq(runs_log_dropped(l), 3000 * PIECE - kept);
+	ck_assert_int_eq(read_from(l, 0), kept);
+	/* From within what is gone: a gap to where it goes on. */
+	ck_assert_int_lt(read_from(l, 1500 * PIECE), LIMIT / 2);
+	ck_assert_int_eq(read_from(l, 2999 * PIECE), PIECE);
+	runs_log_close(&l);
+	/* The same when it is opened again, and it goes on from there. */
+	l = log_open();
+	ck_assert_int_eq(runs_log_bytes(l), 3000 * PIECE);
+	ck_assert_int_eq(runs_log_kept(l), kept);
+	ck_assert_int_eq(read_from(l, 0), kept);
+	fill(l, 3000 * PIECE, 3500 * PIECE);
+	(void)read_from(l, 0);
+	runs_log_close(&l);
+}
+END_TEST
+
+START_TEST(test_gaps)
+{
+	struct runs_log *l = log_open();
+
+	fill(l, 0, 2 * PIECE);
+	ck_assert_int_eq(runs_log_gap(l, 0), 0);
+	ck_assert_int_eq(runs_log_gap(l, 5 * PIECE), 0);
+	fill(l, 7 * PIECE, 8 * PIECE);
+	ck_assert_int_eq(runs_log_bytes(l), 8 * PIECE);
+	ck_assert_int_eq(runs_log_dropped(l), 5 * PIECE);
+	ck_assert_int_eq(read_from(l, 0), 3 * PIECE);
+	ck_assert_int_eq(read_from(l, 4 * PIECE + 1), PIECE);
+	runs_log_close(&l);
+	l = log_open();
+	ck_assert_int_eq(runs_log_dropped(l), 5 * PIECE);
+	ck_assert_int_eq(runs_log_kept(l), 3 * PIECE);
+	runs_log_close(&l);
+}
+END_TEST
+
+/* Cut anywhere, whole pieces are what there is, and it goes on behind them. */
+START_TEST(test_torn)
+{
+	struct runs_log *l = log_open();
+	int64_t have;
+	int fd, cut;
+
+	fill(l, 0, 3 * PIECE);
+	runs_log_close(&l);
+	for (cut = 1; cut <= 2 * (CHUNK_HEADER_LEN + PIECE); cut += 97) {
+		fd = openat(dirfd, "log", O_RDWR);
+		ck_assert_int_ne(fd, -1);
+		ck_assert_int_eq(ftruncate(fd, size_of("log") - cut), 0);
+		close(fd);
+		l = log_open();
+		have = runs_log_bytes(l);
+		ck_assert_int_eq(have % PIECE, 0);
+		ck_assert_int_lt(have, 3 * PIECE);
+		ck_assert_int_eq(read_from(l, 0), have);
+		fill(l, have, 3 * PIECE);
+		ck_assert_int_eq(read_from(l, 0), 3 * PIECE);
+		runs_log_close(&l);
+	}
+}
+END_TEST
+
+/* What is no log of ours is left as it is. */
+START_TEST(test_foreign)
+{
+	int fd = openat(dirfd, "log", O_RDWR | O_CREAT, 0600);
+
+	ck_assert_int_eq(write(fd, "another file, of its own", 24), 24);
+	close(fd);
+	errno = 0;
+	ck_assert_ptr_null(runs_log_open(dirfd, LIMIT));
+	ck_assert_int_eq(errno, EBADMSG);
+	ck_assert_int_eq(size_of("log"), 24);
+}
+END_TEST
+
+/* A segment that a crash left without its header is none. */
+START_TEST(test_headless)
+{
+	struct runs_log *l = log_open();
+	int fd;
+
+	fill(l, 0, PIECE);
+	runs_log_close(&l);
+	fd = openat(dirfd, "log.1", O_RDWR | O_CREAT, 0600);
+	ck_assert_int_eq(write(fd, "bhlog", 5), 5);
+	close(fd);
+	l = log_open();
+	ck_assert_int_eq(runs_log_bytes(l), PIECE);
+	fill(l, PIECE, 300 * PIECE);
+	(void)read_from(l, 0);
+	runs_log_close(&l);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("runs_log");
+	TCase *tc = tcase_create("log");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_checked_fixture(tc, make, clean);
+	tcase_add_test(tc, test_small);
+	tcase_add_test(tc, test_limit);
+	tcase_add_test(tc, test_gaps);
+	tcase_add_test(tc, test_torn);
+	tcase_add_test(tc, test_foreign);
+	tcase_add_test(tc, test_headless);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}
