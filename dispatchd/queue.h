@@ -186,7 +186,7 @@ void qjob_ask(
 /* The tool is ended; what it has done so far is harvested. */
 void qjob_stop(struct qjob *j, enum queue_class class, const char *reason);
 void qjob_deadlines(struct qjob *j);
-void qjob_engine_state(struct qjob *j, const struct msg_engine_state *m);
+void qjob_engine_state(struct qjob *j, const struct msg_engine_state *s);
 
 /* queue_runs.c: what the process runs tells */
 void queue_dispatch_runs(struct peer *p, struct msg *m, int fd, void *arg);
