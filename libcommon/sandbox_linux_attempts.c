@@ -42,6 +42,7 @@
 #define EVERY SELFTEST_EVERY
 
 #define X32_BIT 0x40000000L
+#define PATH_LEN 64
 
 static int
 try_open_read(const struct selftest_fds *f)
@@ -75,6 +76,76 @@ static int
 try_unlink(const struct selftest_fds *f)
 {
 	return unlink("/nonexistent") == -1 && errno == ENOENT ? 0 : -1;
+}
+
+/* Its own, from the one above; it is not empty, so that it stays. */
+static int
+try_rmdir(const struct selftest_fds *f)
+{
+	return unlinkat(AT_FDCWD, f->unix_dir, AT_REMOVEDIR) == -1 &&
+	        errno == ENOTEMPTY
+	    ? 0
+	    : -1;
+}
+
+/* The name of something beside its own directory. */
+static void
+beside(const struct selftest_fds *f, char *path, size_t size)
+{
+	snprintf(path, size, "%s-beside", f->unix_dir);
+}
+
+static int
+try_mkdir_beside(const struct selftest_fds *f)
+{
+	char path[PATH_LEN];
+
+	beside(f, path, sizeof(path));
+	return mkdirat(AT_FDCWD, path, 0700);
+}
+
+static int
+try_rename_out(const struct selftest_fds *f)
+{
+	char path[PATH_LEN];
+	int r;
+
+	beside(f, path, sizeof(path));
+	r = renameat(f->dir, "sock", AT_FDCWD, path);
+	/* What Landlock says of another directory: it may not go there. */
+	if (r == -1 && errno == EXDEV)
+		errno = EACCES;
+	return r;
+}
+
+static int
+try_link(const struct selftest_fds *f)
+{
+	return linkat(f->dir, "sock", f->dir, "link", 0);
+}
+
+static int
+try_symlink(const struct selftest_fds *f)
+{
+	return symlinkat("/etc/passwd", f->dir, "symlink");
+}
+
+static int
+try_fifo(const struct selftest_fds *f)
+{
+	return mknodat(f->dir, "fifo", S_IFIFO | 0600, 0);
+}
+
+static int
+try_chmod(const struct selftest_fds *f)
+{
+	return fchmod(f->file, 0777);
+}
+
+static int
+try_accept(const struct selftest_fds *f)
+{
+	return accept4(f->unix_listen, NULL, NULL, SOCK_CLOEXEC) == -1 ? -1 : 0;
 }
 
 static int
@@ -478,6 +549,14 @@ static const struct selftest_act attempts[] = {
 	{ "open for writing", EVERY, try_open_write },
 	{ "create a file", EVERY, try_create },
 	{ "unlink", EVERY & ~FILES, try_unlink },
+	{ "remove its directory", FILES, try_rmdir },
+	{ "make a directory outside", FILES, try_mkdir_beside },
+	{ "rename out of its directory", FILES, try_rename_out },
+	{ "link", EVERY, try_link },
+	{ "symbolic link", EVERY, try_symlink },
+	{ "fifo", EVERY, try_fifo },
+	{ "chmod", EVERY, try_chmod },
+	{ "accept", QUEUES | ENGINE, try_accept },
 	{ "execve", EVERY, try_execve },
 	{ "fork", EVERY, try_fork },
 	{ "clone3", EVERY, try_clone3 },

@@ -120,12 +120,37 @@ act_all(enum sandbox_purpose purpose, const struct sandbox_paths *paths,
 	return failed;
 }
 
+/*
+ * What the purpose names when it enters. A parent's own files are left out
+ * while it tries what it must not do: /etc/passwd stands for any other.
+ */
+static const struct sandbox_paths *
+paths_of(enum sandbox_purpose purpose, bool forbidden,
+    const struct selftest_fds *f, struct sandbox_paths *paths)
+{
+	static const char *const listed[] = { "/etc/passwd", NULL };
+
+	memset(paths, 0, sizeof(*paths));
+	switch (purpose) {
+	case SANDBOX_RUNS:
+	case SANDBOX_QUEUE:
+		paths->dir = f->dir;
+		return paths;
+	case SANDBOX_PARENT:
+	case SANDBOX_DISPATCH:
+		paths->read = listed;
+		paths->dir = purpose == SANDBOX_DISPATCH ? f->dir : 0;
+		return forbidden ? NULL : paths;
+	default:
+		return NULL;
+	}
+}
+
 int
 sandbox_selftest(enum sandbox_purpose purpose)
 {
-	static const char *const listed[] = { "/etc/passwd", NULL };
-	struct sandbox_paths paths = { .read = listed };
 	const struct selftest_act *acts;
+	struct sandbox_paths paths;
 	struct selftest_fds f;
 	size_t n;
 	int failed;
@@ -135,14 +160,11 @@ sandbox_selftest(enum sandbox_purpose purpose)
 		return 1;
 	}
 	n = sandbox_selftest_attempts(&acts);
-	failed = act_all(purpose, NULL, acts, n, true, &f);
+	failed = act_all(
+	    purpose, paths_of(purpose, true, &f, &paths), acts, n, true, &f);
 	n = sandbox_selftest_needs(&acts);
-	if (purpose == SANDBOX_DISPATCH)
-		paths.dir = f.dir;
-	failed += act_all(purpose,
-	    purpose == SANDBOX_PARENT || purpose == SANDBOX_DISPATCH ? &paths
-	                                                             : NULL,
-	    acts, n, false, &f);
+	failed += act_all(
+	    purpose, paths_of(purpose, false, &f, &paths), acts, n, false, &f);
 	sandbox_selftest_close(&f);
 	fflush(stdout);
 	return failed;
