@@ -348,6 +348,31 @@ job_finish(const char *id)
 	agent_send(j, &m);
 }
 
+/*
+ * What its log holds. A run that ended while we were away is closed without
+ * having been begun again: the files know.
+ */
+static void
+log_count(const struct job *j, const char *id, struct msg_job_closed *m)
+{
+	struct runs_log *log = j != NULL ? j->log : NULL, *own = NULL;
+	int fd;
+
+	if (log == NULL && (fd = job_dir_open(id, false)) != -1) {
+		if ((log = own = runs_log_open(fd, 0)) == NULL)
+			log_warn("run %s: its log", id);
+		close(fd);
+	}
+	if (log == NULL)
+		return;
+	if (runs_log_sync(log) == -1)
+		log_warn("run %s: its log", id);
+	m->bytes = runs_log_bytes(log);
+	m->kept = runs_log_kept(log);
+	m->dropped = runs_log_dropped(log);
+	runs_log_close(&own);
+}
+
 void
 job_close(int64_t id, const struct msg_job_close *c)
 {
@@ -357,16 +382,9 @@ job_close(int64_t id, const struct msg_job_close *c)
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_job_closed;
 	m.id = id;
-	if (j != NULL) {
-		if (j->log != NULL) {
-			if (runs_log_sync(j->log) == -1)
-				log_warn("run %s: its log", j->id);
-			m.u.job_closed.bytes = runs_log_bytes(j->log);
-			m.u.job_closed.kept = runs_log_kept(j->log);
-			m.u.job_closed.dropped = runs_log_dropped(j->log);
-		}
+	log_count(j, c->run, &m.u.job_closed);
+	if (j != NULL)
 		job_free(j);
-	}
 	if (c->remove)
 		job_dir_remove(c->run);
 	runs_send(runs.queue, &m);
