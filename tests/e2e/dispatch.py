@@ -1,16 +1,19 @@
 """What the end-to-end scripts of dispatchd share: an engine, egressd and
-dispatchd of the test's own, an image, a forge, and agent-cli."""
+dispatchd of the test's own, an image, a forge, agent-cli, and runs that try
+from inside what they are told."""
 
+import ctypes
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-import time
+import threading
 
-from lib import (AGENT_CLI, BUILD, HELPER, ORIGIN, World, die_with_test,
-                 make_ca, run, wait_for)
+from lib import (AGENT_CLI, BUILD, CLONE_NEWNET, HELPER, LIBC, ORIGIN, World,
+                 die_with_test, make_ca, results, run, wait_for)
 
 DISPATCHD = os.path.join(os.path.abspath(BUILD), "dispatchd", "dispatchd")
 IMAGE_SH = os.path.join(os.path.dirname(os.path.dirname(HELPER)), "deploy",
@@ -44,14 +47,15 @@ def static():
 
 
 def root_fs():
-    """The image's root file system; made once for all scripts of a build."""
-    tar = os.path.join(CACHE, "agent.tar")
+    """The image's root file system, with a Python for tests/helper/probe.py;
+    made once for all scripts of a build."""
+    tar = os.path.join(CACHE, "agent-python.tar")
     if os.path.exists(tar) and (os.path.getmtime(tar) >
                                 os.path.getmtime(static())):
         return tar
     os.makedirs(CACHE, exist_ok=True)
     new = os.path.join(CACHE, "new.tar")
-    run(IMAGE_SH, "-a", static(), "-o", new,
+    run(IMAGE_SH, "-a", static(), "-o", new, "-p", "python3",
         stdout=subprocess.DEVNULL)
     os.rename(new, tar)
     return tar
@@ -79,6 +83,11 @@ class Engine:
         log.close()
         return wait_for(lambda: self.docker("info", check=False).returncode
                         == 0, 60)
+
+    def kill(self):
+        """kill -9 of dockerd; its containers live on for now."""
+        self.proc.kill()
+        self.proc.wait()
 
     def docker(self, *argv, check=True, **kw):
         docker = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") \
@@ -137,7 +146,8 @@ class Dispatch(World):
     def __exit__(self, kind, *exc):
         self.stop_dispatchd()
         self.engine.stop()
-        if kind and os.path.exists(self.disp_log):
+        bad = kind or results["not ok"]
+        if bad and os.path.exists(self.disp_log):
             with open(self.disp_log, errors="replace") as f:
                 sys.stderr.write("".join(f.readlines()[-60:]))
         super().__exit__(kind, *exc)
@@ -212,13 +222,16 @@ class Dispatch(World):
                                         "cat \"$BULKHEAD_PROMPT_FILE\""],
                                "prompt": "file"},
                       "word": {"argv": ["/bin/echo", "{}"],
-                               "prompt": "argument"}},
+                               "prompt": "argument"},
+                      "python": {"argv": ["/usr/bin/python3", "-"]}},
             "profiles": {
                 "dev": self.profile(),
                 "short": self.profile(deadline="4s", hung_start="3s",
                                       idle="3s"),
                 "quiet": self.profile(deadline="60s", hung_start="3s",
-                                      idle="3s")},
+                                      idle="3s"),
+                "probe": self.profile(tools=["python"], pids=512,
+                                      deadline="10m", idle="9m")},
             "default_profile": "dev", "default_tool": "sh"}
         conf.update(change)
         return conf
@@ -230,13 +243,13 @@ class Dispatch(World):
                      "hung_start": "2m", "idle": "2m",
                      "ca_file": self.ca}, **change)
 
-    def start_dispatchd(self, conf=None, wait=True):
+    def start_dispatchd(self, conf=None, wait=True, verbose="-v"):
         with open(self.disp_conf, "w") as f:
             json.dump(conf or self.dispatch_config(), f, indent=1)
         log = open(self.disp_log, "ab")
         self.disp = subprocess.Popen(
             [os.path.join(HELPER, "keep"), self.disp_pidfile, DISPATCHD,
-             "-d", "-v", "-f", self.disp_conf], stdout=log, stderr=log,
+             "-d", verbose, "-f", self.disp_conf], stdout=log, stderr=log,
             preexec_fn=lambda: die_with_test(signal.SIGTERM))
         log.close()
         if wait and not wait_for(self.dispatch_serves, 30):
@@ -302,6 +315,10 @@ class Dispatch(World):
                 return word
         raise RuntimeError("not accepted: %r" % (p,))
 
+    def state(self, ident):
+        s = self.json("show", ident)
+        return s and s["state"]
+
     def over(self, ident, timeout=60):
         """What became of it: its show, once it is done."""
         def done():
@@ -317,3 +334,98 @@ class Dispatch(World):
         except OSError:
             return []
         return [r for r in rows if kind in (None, r["type"])]
+
+
+# -- inside a run ----------------------------------------------------------
+
+def in_netns(pid, what):
+    """what(), with the sockets of the network namespace of pid."""
+    out = []
+
+    def enter():
+        with open("/proc/%d/ns/net" % pid) as f:
+            if LIBC.setns(f.fileno(), CLONE_NEWNET) == -1:
+                out.append(OSError(ctypes.get_errno(), "setns"))
+                return
+        try:
+            out.append(what())
+        except OSError as e:
+            out.append(e)
+    t = threading.Thread(target=enter)
+    t.start()
+    t.join()
+    if isinstance(out[0], OSError):
+        raise out[0]
+    return out[0]
+
+
+class Prober:
+    """tests/helper/probe.py in a container, and a link to it over the
+    loopback of that container, which no rule of the host's is asked about."""
+
+    PORT = 9000
+
+    def __init__(self, w, pid, title):
+        self.w, self.pid, self.title = w, pid, title
+        self.link = None
+        if not wait_for(self.connect, 20):
+            raise RuntimeError("%s: nobody listens inside" % title)
+
+    @classmethod
+    def program(cls):
+        """What a Python that reads its standard input is to run."""
+        with open(os.path.join(HELPER, "probe.py")) as f:
+            return "import sys\nsys.argv = ['probe', '--listen', '%d']\n" % \
+                cls.PORT + f.read()
+
+    def connect(self):
+        try:
+            s = in_netns(self.pid, lambda: socket.create_connection(
+                ("127.0.0.1", self.PORT), 5))
+        except OSError:
+            return False
+        s.settimeout(90)
+        self.link = s.makefile("rw")
+        s.close()
+        return self.link.readline().startswith("hello ")
+
+    def probe(self, probes):
+        """The answers to a list of probes, all tried at once."""
+        self.link.write(json.dumps(probes) + "\n")
+        self.link.flush()
+        line = self.link.readline()
+        if not line:
+            raise RuntimeError("%s: the container is gone" % self.title)
+        return json.loads(line)
+
+    def one(self, **probe):
+        return self.probe([probe])[0]
+
+    def command(self, *argv):
+        """On the host, as root, in the container's network."""
+        return run("nsenter", "-t", str(self.pid), "-n", *argv)
+
+
+class Inside(Prober):
+    """A run whose tool is the probe: nothing but what a run has."""
+
+    def __init__(self, w, title):
+        prompt = os.path.join(w.dir, "probe-prompt")
+        with open(prompt, "w") as f:
+            f.write(self.program())
+        self.id = w.detach("--tool", "python", "--profile", "probe",
+                           "--prompt-file", prompt)
+        self.name = "bulkhead-" + self.id
+        if not wait_for(lambda: w.state(self.id) == "RUNNING", 40):
+            raise RuntimeError("%s does not run: %r" % (
+                title, w.json("show", self.id)))
+        self.interface = "td-" + self.id
+        found = json.loads(w.engine.docker("inspect", self.name).stdout)[0]
+        net = found["NetworkSettings"]["Networks"][self.name]
+        self.address, self.gateway = net["IPAddress"], net["Gateway"]
+        base, last = self.gateway.rsplit(".", 1)
+        self.broadcast = "%s.%d" % (base, int(last) + 6)
+        # It has none; what one would be is tried all the same.
+        self.v6 = False
+        self.address6, self.gateway6 = "fd20::2", "fd20::1"
+        super().__init__(w, found["State"]["Pid"], title)

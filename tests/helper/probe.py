@@ -5,6 +5,8 @@
                                 stdout, and out
     probe.py --connect SOCKET   the same for each line that comes over a Unix
                                 socket, until it ends
+    probe.py --listen PORT      the same for each line of a client of this port
+                                on loopback, one client at a time, for ever
 
 A probe is an object with `kind` and what that kind needs; they run all at
 once. The answer to each is an object with `result`, `ms` and sometimes more:
@@ -416,10 +418,8 @@ def attempt_all(probes):
     return out
 
 
-def serve(path):
-    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    s.connect(path)
-    with s.makefile("rw") as f:
+def serve(s):
+    with s, s.makefile("rw") as f:
         f.write("hello %d\n" % os.getuid())
         f.flush()
         for line in f:
@@ -427,10 +427,28 @@ def serve(path):
             f.flush()
 
 
+def connect(path):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    s.connect(path)
+    return s
+
+
+def serve_clients(port):
+    with socket.create_server(("127.0.0.1", port)) as server:
+        print("listening", flush=True)
+        while True:
+            try:
+                serve(server.accept()[0])
+            except OSError:
+                pass    # that client's affair
+
+
 def main():
     threading.stack_size(256 << 10)
     if sys.argv[1:2] == ["--connect"]:
-        serve(sys.argv[2])
+        serve(connect(sys.argv[2]))
+    elif sys.argv[1:2] == ["--listen"]:
+        serve_clients(int(sys.argv[2]))
     else:
         text = sys.argv[1] if len(sys.argv) > 1 else sys.stdin.read()
         print(json.dumps(attempt_all(json.loads(text))))
