@@ -13,7 +13,8 @@ On 443 and 8443: HTTPS.
     anything else       a file of --root
 On 7: echo of raw bytes. On 9: a sink that logs what it gets ("SINK n bytes").
 On 22 and 2222: an SSH banner, then silence. On 99: resets at once.
-Each accepted connection is one line "ACCEPT port" in --log.
+Each accepted connection is one line "ACCEPT port" in --log, each answered
+request one of its own, as "GET /hello".
 """
 
 import argparse
@@ -150,6 +151,9 @@ def web_server(args, port, log):
 
     class Handler(Web):
         git = args.git
+
+        def log_request(self, *args):
+            log("%s %s" % (self.command, self.path))
 
         def __init__(self, request, *rest):
             log("ACCEPT %d" % port)
