@@ -198,6 +198,21 @@ def gigabyte(w):
                    if o + len(d) > middle))
 
 
+def crumbs(w):
+    """Many small pieces are far less than the credit of a reader; still each
+    of them comes, and the end."""
+    ident = w.detach("i=0; while [ $i -lt 100 ]; do i=$((i + 1)); echo $i; "
+                     "sleep 0.02; done")
+    s = w.over(ident)
+    want = "".join("%d\n" % (i + 1) for i in range(100)).encode()
+    check("100 lines, one at a time: the run ends well", s and
+          s["class"] == "ok", s)
+    equal("100 lines, one at a time: logs has them", w.cli(
+        "logs", ident, timeout=20).stdout, want)
+    equal("100 lines, one at a time: logs -f too", w.cli(
+        "logs", "-f", ident, timeout=20).stdout, want)
+
+
 # -- readers ---------------------------------------------------------------
 
 def stopped_reader(w):
@@ -313,6 +328,7 @@ def main():
     with Dispatch({HOST: ["A:" + ORIGIN]}) as w:
         w.conf = w.dispatch_config(log_limit=LOG_LIMIT)
         w.start_dispatchd(w.conf)
+        crumbs(w)
         gigabyte(w)
         stopped_reader(w)
         greedy_reader(w)
