@@ -85,15 +85,24 @@ class Engine:
                         == 0, 60)
 
     def kill(self):
-        """kill -9 of dockerd; its containers live on for now."""
+        """kill -9 of dockerd, with which its containerd goes; the containers
+        live on for now. Where nobody reaps orphans a containerd that is dead
+        looks alive to the next dockerd, which would wait for it."""
         self.proc.kill()
         self.proc.wait()
+        pidfile = os.path.join(self.dir, "exec", "containerd",
+                               "containerd.pid")
+        if os.path.exists(pidfile):
+            os.unlink(pidfile)
 
-    def docker(self, *argv, check=True, **kw):
+    def command(self, *argv):
         docker = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") \
             else "docker"
-        return subprocess.run([docker, "-H", "unix://" + self.socket, *argv],
-                              check=check, capture_output=True, **kw)
+        return [docker, "-H", "unix://" + self.socket, *argv]
+
+    def docker(self, *argv, check=True, **kw):
+        return subprocess.run(self.command(*argv), check=check,
+                              capture_output=True, **kw)
 
     def load(self, tag):
         self.docker("import", "--change", "USER 1000:1000", root_fs(), tag)
@@ -107,6 +116,8 @@ class Engine:
     def stop(self):
         if self.proc is None:
             return
+        if self.proc.poll() is not None:
+            self.start()        # its containers may live still
         for name in self.docker("ps", "-aq", check=False).stdout.split():
             self.docker("rm", "-f", name.decode(), check=False)
         self.proc.terminate()

@@ -13,7 +13,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -47,9 +46,8 @@ class Events:
         self.path = os.path.join(w.dir, "events")
         with open(self.path, "wb") as f:
             self.proc = subprocess.Popen(
-                ["docker", "-H", "unix://" + w.engine.socket, "events",
-                 "--filter", "type=container", "--format", "{{json .}}"],
-                stdout=f)
+                w.engine.command("events", "--filter", "type=container",
+                                 "--format", "{{json .}}"), stdout=f)
         w.procs.append(self.proc)
 
     def rows(self, action):
