@@ -17,6 +17,7 @@ from wall import children
 STRANGER = "z" * 12
 DEADLINE_S = 6
 STATE_MIB = 8
+STOPPED_S = 45          # twice the grace, and what taking down takes
 STUBBORN = "trap '' TERM; while :; do echo on; sleep 1; done"
 
 
@@ -204,6 +205,33 @@ def forged(w):
     w.engine.docker("network", "rm", "forged")
 
 
+# -- stopped, and then ------------------------------------------------------
+
+def stops(w):
+    """R07: a stop that was acknowledged stops, whatever dies around it."""
+    def restarted(old):
+        return w.disp_pid() not in (None, old) and w.dispatch_serves()
+
+    def judge(title, ident):
+        s = w.over(ident, STOPPED_S)
+        check("R07: %s: it ends, cancelled" % title, s and
+              s["class"] == "cancelled", s or w.json("show", ident))
+
+    ident, old = w.running("sleep 300"), w.disp_pid()
+    os.kill(w.disp_processes()["runs"], signal.SIGKILL)
+    wait_for(lambda: restarted(old), 20)
+    p = w.cli("stop", ident)
+    equal("R07: stop as soon as somebody answers again", p.returncode, 0)
+    judge("stopped at once after a restart", ident)
+
+    ident, old = w.running(STUBBORN), w.disp_pid()
+    p = w.cli("stop", ident)
+    os.kill(w.disp_processes()["queue"], signal.SIGKILL)
+    equal("R07: stop, and kill -9 of queue", p.returncode, 0)
+    wait_for(lambda: restarted(old), 20)
+    judge("stopped right before a restart", ident)
+
+
 # -- a second dispatchd ----------------------------------------------------
 
 def second(w):
@@ -294,6 +322,7 @@ def main():
         live_restore(w)
         away(w)
         meddling(w)
+        stops(w)
         if not SANITIZER:
             second(w)
             forged(w)
