@@ -280,7 +280,7 @@ fetched(const struct call *c, const char *sha256)
 	m.type = MSG_TYPE_bundle_fetched;
 	m.u.bundle_fetched.run = c->run;
 	m.u.bundle_fetched.sha256 = sha256;
-	front_send(front.queue, &m);
+	sibling_send(front.queue, &m);
 }
 
 static void

@@ -16,6 +16,8 @@
 
 #include "dispatchd/runs.h"
 
+#define SERVE_TURNS 4 /* pieces of one event */
+
 struct reader {
 	TAILQ_ENTRY(reader) entry;
 	char run[RUNID_LEN + 1];
@@ -149,16 +151,16 @@ logs_fill(struct reader *r)
 	return (ptrdiff_t)n;
 }
 
-/*
- * Send all that there is credit for: nothing would wake us for the rest. One
- * piece is half full or the last one, so a window is few of them.
- */
+/* Send what there is credit for, a few pieces at a time. */
 static void
 logs_push(struct reader *r)
 {
 	ptrdiff_t n;
+	int i;
 
-	while (peer_stream_room(runs.frontend, r->stream) >= sizeof(piece)) {
+	for (i = 0; i < SERVE_TURNS; i++) {
+		if (peer_stream_room(runs.frontend, r->stream) < sizeof(piece))
+			return;
 		n = logs_fill(r);
 		if (n == -1) {
 			reader_broken(r, strerror(errno));
@@ -247,8 +249,11 @@ static void
 bundle_push(struct reader *r)
 {
 	ssize_t n;
+	int i;
 
-	while (peer_stream_room(runs.frontend, r->stream) >= CHUNK_MAX) {
+	for (i = 0; i < SERVE_TURNS; i++) {
+		if (peer_stream_room(runs.frontend, r->stream) < CHUNK_MAX)
+			return;
 		n = read(r->fd, piece, CHUNK_MAX);
 		if (n == 0) {
 			bundle_served(r);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "libcommon/clients.h"
+#include "libcommon/fd.h"
 #include "libcommon/log.h"
 
 static TAILQ_HEAD(, client) clients = TAILQ_HEAD_INITIALIZER(clients);
