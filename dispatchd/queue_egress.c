@@ -165,8 +165,8 @@ remedy(const struct qjob *j, const struct msg_error *e, char *buf, size_t len)
 		    (long long)queue.uid);
 	else if (strncmp(e->reason, "profile:", 8) == 0)
 		snprintf(buf, len,
-		    ": egressd.conf lacks the profile %.64s, which egress of "
-		    "profile %.64s in dispatchd.conf names",
+		    ": egressd.conf lacks the profile %.40s, the egress of "
+		    "profile %.40s",
 		    pr != NULL ? pr->egress : "", j->row.profile);
 	else if (strncmp(e->reason, "address:", 8) == 0 &&
 	    strcmp(e->error, "invalid") == 0)
