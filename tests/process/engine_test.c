@@ -9,23 +9,20 @@
 #include <sys/wait.h>
 
 #include <check.h>
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "libcommon/frame.h"
 #include "libcommon/log.h"
 #include "libcommon/msg.h"
 #include "libcommon/proc.h"
 
 #include "dispatchd/engine.h"
 
-#define NOBODY 65534
+#include "tests/process/role.h"
+
 #define WAIT_MS 40000 /* for any one message */
 #define INSTANCE "iiiiiiiiiiii"
 #define RUN "aaaaaaaaaaaa"
@@ -34,27 +31,12 @@
 #define ARGS 8
 #define TEXT 4096
 
-struct link {
-	int fd;
-	uint8_t buf[FRAME_CTL_BIG_MAX + FRAME_HEADER_LEN];
-	size_t n;
-};
-
 static struct link parent, queue;
 static pid_t engine = -1, server = -1;
 static int server_in = -1;
 static char dir[64];
 static char events[TEXT]; /* "die RUN 137;..." in the order they came */
 static int64_t last_id, last_pid;
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* --- the server --------------------------------------------------------- */
 
@@ -145,50 +127,6 @@ asked(const char *method, const char *path)
 }
 
 /* --- links --------------------------------------------------------------- */
-
-static void
-link_send(struct link *l, const struct msg *m)
-{
-	uint8_t hdr[FRAME_HEADER_LEN];
-	char *text, why[128];
-	size_t len;
-
-	ck_assert_msg(
-	    msg_encode(m, &text, &len, why, sizeof(why)) == 0, "%s", why);
-	frame_put_control(hdr, len);
-	ck_assert_int_eq(write(l->fd, hdr, sizeof(hdr)), sizeof(hdr));
-	ck_assert_int_eq(write(l->fd, text, len), (ssize_t)len);
-	free(text);
-}
-
-static bool
-link_recv(struct link *l, struct msg *m, int ms)
-{
-	struct pollfd pfd = { l->fd, POLLIN, 0 };
-	struct frame f;
-	const char *why;
-	char reason[256];
-	ssize_t took, n;
-
-	for (;;) {
-		took = frame_parse(l->buf, l->n, FRAME_CTL_BIG_MAX, &f, &why);
-		ck_assert_int_ge(took, 0);
-		if (took > 0)
-			break;
-		if (poll(&pfd, 1, ms) != 1)
-			return false;
-		n = read(l->fd, l->buf + l->n, sizeof(l->buf) - l->n);
-		if (n <= 0)
-			return false;
-		l->n += (size_t)n;
-	}
-	ck_assert_msg(msg_decode((const char *)f.data, f.len, m, reason,
-	                  sizeof(reason)) == 0,
-	    "%s", reason);
-	l->n -= (size_t)took;
-	memmove(l->buf, l->buf + took, l->n);
-	return true;
-}
 
 static void
 add(char *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -398,24 +336,11 @@ static void
 engine_spawn(void)
 {
 	struct proc_spec spec = { .role = "engine", .nfds = 1 };
-	struct msg m;
-	int sv[2];
 
-	spec.uid = getuid() == 0 ? NOBODY : getuid();
-	spec.gid = getuid() == 0 ? NOBODY : getgid();
-	ck_assert_int_eq(proc_socketpair(sv), 0);
-	parent.fd = sv[0];
-	spec.parent_fd = sv[1];
-	ck_assert_int_eq(proc_socketpair(sv), 0);
-	queue.fd = sv[0];
-	spec.fds[0] = sv[1];
-	parent.n = queue.n = 0;
+	spec.fds[0] = link_make(&queue);
+	queue.max = FRAME_CTL_BIG_MAX;
 	events[0] = '\0';
-	engine = proc_spawn("dispatchd", &spec);
-	ck_assert_int_gt(engine, 0);
-	ck_assert(link_recv(&parent, &m, WAIT_MS));
-	ck_assert_int_eq(m.type, MSG_TYPE_ready);
-	msg_free(&m);
+	engine = role_spawn("dispatchd", &spec, &parent);
 }
 
 static void
@@ -428,20 +353,10 @@ engine_begin(void)
 	link_send(&parent, &go);
 }
 
-/* It ends by itself: with which status? */
 static int
 engine_status(void)
 {
-	int64_t end = now_ms() + WAIT_MS;
-	int status;
-	pid_t r;
-
-	while ((r = waitpid(engine, &status, WNOHANG)) == 0 && now_ms() < end)
-		usleep(5000);
-	ck_assert_int_eq(r, engine);
-	engine = -1;
-	ck_assert_msg(WIFEXITED(status), "wait status %d", status);
-	return WEXITSTATUS(status);
+	return role_status(&engine, WAIT_MS);
 }
 
 static void
@@ -469,11 +384,7 @@ teardown(void)
 {
 	char path[96];
 
-	if (engine > 0) {
-		kill(engine, SIGKILL);
-		waitpid(engine, NULL, 0);
-		engine = -1;
-	}
+	role_kill(&engine);
 	fake_stop();
 	snprintf(path, sizeof(path), "%s/log", dir);
 	unlink(path);
@@ -894,33 +805,6 @@ END_TEST
 /* --- the program
  * --------------------------------------------------------------- */
 
-static int
-child_main(int argc, char **argv)
-{
-	struct proc_self self;
-	int ch, debug = 0, verbose = 0;
-
-	while ((ch = getopt(argc, argv, "dvx:")) != -1) {
-		switch (ch) {
-		case 'd':
-			debug = 1;
-			break;
-		case 'v':
-			verbose++;
-			break;
-		case 'x':
-			log_init("dispatchd", debug, verbose);
-			if (proc_parse_self("dispatchd", argc, argv, &self) ==
-			    0)
-				engine_main(&self);
-			return 2;
-		default:
-			return 2;
-		}
-	}
-	return 2;
-}
-
 static void
 add_case(Suite *suite, const char *name, const TTest *test, int rows)
 {
@@ -942,7 +826,7 @@ main(int argc, char **argv)
 	int failed;
 
 	if (argc > 1)
-		return child_main(argc, argv);
+		return role_main("dispatchd", argc, argv, engine_main);
 	suite = suite_create("engine");
 	add_case(suite, "fault", fault, sizeof(faults) / sizeof(faults[0]));
 	add_case(suite, "engine_away", engine_away, 0);

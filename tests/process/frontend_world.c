@@ -1,22 +1,16 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libcommon/log.h"
 
 #include "tests/process/frontend_world.h"
 
-#define NOBODY 65534
 #define WATCH_ID 9000 /* requests of quiet() */
 
 struct link parent, audit, proxies[WORLD_PROXIES], fw;
@@ -31,101 +25,7 @@ static char directory[64], path[96];
 static pid_t frontend_pid = -1;
 static bool with_fw;
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* --- messages --------------------------------------------------------- */
-
-static void
-link_write(struct link *l, const void *buf, size_t len)
-{
-	struct pollfd pfd = { l->fd, POLLOUT, 0 };
-	const char *p = buf;
-	ssize_t n;
-
-	while (len > 0) {
-		if ((n = send(l->fd, p, len, MSG_NOSIGNAL)) == -1) {
-			ck_assert_int_eq(errno, EAGAIN);
-			ck_assert_int_eq(poll(&pfd, 1, WORLD_WAIT_MS), 1);
-			continue;
-		}
-		p += n;
-		len -= (size_t)n;
-	}
-}
-
-void
-link_send(struct link *l, const struct msg *m)
-{
-	uint8_t hdr[FRAME_HEADER_LEN];
-	char *text, why[128];
-	size_t len;
-
-	ck_assert_msg(
-	    msg_encode(m, &text, &len, why, sizeof(why)) == 0, "%s", why);
-	frame_put_control(hdr, len);
-	link_write(l, hdr, sizeof(hdr));
-	link_write(l, text, len);
-	free(text);
-}
-
-bool
-link_recv(struct link *l, struct msg *m, int ms)
-{
-	struct pollfd pfd = { l->fd, POLLIN, 0 };
-	struct frame f;
-	const char *why;
-	char reason[256];
-	ssize_t took, n;
-
-	for (;;) {
-		took = frame_parse(l->buf, l->n, FRAME_CTL_MAX, &f, &why);
-		ck_assert_int_ge(took, 0);
-		if (took > 0)
-			break;
-		if (poll(&pfd, 1, ms) != 1)
-			return false;
-		n = read(l->fd, l->buf + l->n, sizeof(l->buf) - l->n);
-		if (n <= 0)
-			return false;
-		l->n += (size_t)n;
-	}
-	ck_assert_msg(msg_decode((const char *)f.data, f.len, m, reason,
-	                  sizeof(reason)) == 0,
-	    "%s", reason);
-	l->n -= (size_t)took;
-	memmove(l->buf, l->buf + took, l->n);
-	return true;
-}
-
-void
-expect(struct link *l, struct msg *m, enum msg_type type)
-{
-	ck_assert_msg(
-	    link_recv(l, m, WORLD_WAIT_MS), "no %s came", msg_decl(type)->wire);
-	ck_assert_msg(m->type == type, "%s (%s) came instead of %s",
-	    msg_decl(m->type)->wire,
-	    m->type == MSG_TYPE_error ? m->u.error.reason : "",
-	    msg_decl(type)->wire);
-}
-
-int64_t
-expect_id(struct link *l, enum msg_type type)
-{
-	struct msg m;
-	int64_t id;
-
-	expect(l, &m, type);
-	id = m.id;
-	msg_free(&m);
-	return id;
-}
 
 void
 send_plain(struct link *l, enum msg_type type, int64_t id)
@@ -266,17 +166,6 @@ listen_here(void)
 	return fd;
 }
 
-static int
-link_make(struct link *l)
-{
-	int sv[2];
-
-	ck_assert_int_eq(proc_socketpair(sv), 0);
-	l->fd = sv[0];
-	l->n = 0;
-	return sv[1];
-}
-
 void
 world_spawn(bool enforced)
 {
@@ -289,18 +178,13 @@ world_spawn(bool enforced)
 	watcher = NULL;
 	fw.fd = -1;
 	with_fw = enforced;
-	spec.uid = getuid() == 0 ? NOBODY : getuid();
-	spec.gid = getuid() == 0 ? NOBODY : getgid();
-	spec.parent_fd = link_make(&parent);
 	spec.fds[spec.nfds++] = listen_here();
 	spec.fds[spec.nfds++] = link_make(&audit);
 	for (i = 0; i < WORLD_PROXIES; i++)
 		spec.fds[spec.nfds++] = link_make(&proxies[i]);
 	if (enforced)
 		spec.fds[spec.nfds++] = link_make(&fw);
-	frontend_pid = proc_spawn("egressd", &spec);
-	ck_assert_int_gt(frontend_pid, 0);
-	expect_id(&parent, MSG_TYPE_ready);
+	frontend_pid = role_spawn("egressd", &spec, &parent);
 }
 
 void
@@ -311,25 +195,12 @@ world_start(bool enforced)
 	send_plain(&parent, MSG_TYPE_go, 0);
 }
 
-static void
-link_close(struct link *l)
-{
-	if (l->fd != -1)
-		close(l->fd);
-	l->fd = -1;
-	l->n = 0;
-}
-
 void
 world_stop(void)
 {
 	size_t i;
 
-	if (frontend_pid > 0) {
-		kill(frontend_pid, SIGKILL);
-		waitpid(frontend_pid, NULL, 0);
-		frontend_pid = -1;
-	}
+	role_kill(&frontend_pid);
 	link_close(&parent);
 	link_close(&audit);
 	link_close(&fw);
@@ -344,17 +215,7 @@ world_stop(void)
 int
 world_status(void)
 {
-	int64_t end = now_ms() + WORLD_WAIT_MS;
-	int status;
-	pid_t r;
-
-	while ((r = waitpid(frontend_pid, &status, WNOHANG)) == 0 &&
-	    now_ms() < end)
-		usleep(5000);
-	ck_assert_int_eq(r, frontend_pid);
-	frontend_pid = -1;
-	ck_assert_msg(WIFEXITED(status), "wait status %d", status);
-	return WEXITSTATUS(status);
+	return role_status(&frontend_pid, WORLD_WAIT_MS);
 }
 
 pid_t
@@ -375,8 +236,8 @@ client_try(void)
 		c++;
 	ck_assert(c < clients + WORLD_CLIENTS_MAX);
 	strlcpy(sun.sun_path, path, sizeof(sun.sun_path));
-	c->n = 0;
-	ck_assert_int_ne(c->fd = socket(AF_UNIX, SOCK_STREAM, 0), -1);
+	link_init(c, socket(AF_UNIX, SOCK_STREAM, 0));
+	ck_assert_int_ne(c->fd, -1);
 	ck_assert_int_eq(
 	    connect(c->fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	return c;
@@ -769,33 +630,6 @@ quiet(void)
 
 /* --- the program ------------------------------------------------------ */
 
-/* This program is the daemon that proc_spawn starts children of. */
-static int
-child_main(int argc, char **argv)
-{
-	struct proc_self self;
-	int ch, debug = 0, verbose = 0;
-
-	while ((ch = getopt(argc, argv, "dvx:")) != -1) {
-		switch (ch) {
-		case 'd':
-			debug = 1;
-			break;
-		case 'v':
-			verbose++;
-			break;
-		case 'x':
-			log_init("egressd", debug, verbose);
-			if (proc_parse_self("egressd", argc, argv, &self) == 0)
-				frontend_main(&self);
-			return 2;
-		default:
-			return 2;
-		}
-	}
-	return 2;
-}
-
 int
 world_main(
     int argc, char **argv, const char *name, const struct world_case *cases)
@@ -807,7 +641,7 @@ world_main(
 	int failed;
 
 	if (argc > 1)
-		return child_main(argc, argv);
+		return role_main("egressd", argc, argv, frontend_main);
 	suite = suite_create(name);
 	for (c = cases; c->name != NULL; c++) {
 		tc = tcase_create(c->name);

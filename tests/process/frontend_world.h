@@ -7,18 +7,15 @@
  * workers, the packet rules and clients, each played by the test.
  */
 
-#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <check.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "libcommon/frame.h"
-#include "libcommon/msg.h"
-#include "libcommon/proc.h"
-
 #include "egressd/egressd.h"
+
+#include "tests/process/role.h"
 
 #define WORLD_PROXIES 2
 #define WORLD_CLIENTS_MAX 40
@@ -31,23 +28,11 @@
 #define ADDR_B "10.201.0.9"
 #define ADDR_C "10.201.0.17"
 
-struct link {
-	int fd;
-	size_t n;
-	uint8_t buf[FRAME_CTL_MAX + FRAME_HEADER_LEN];
-};
-
 /* The frontend's other ends. */
 extern struct link parent, audit, proxies[WORLD_PROXIES], fw;
 
 /* --- messages --------------------------------------------------------- */
 
-void link_send(struct link *l, const struct msg *m);
-/* The next message; false when none comes within ms, or at the end. */
-bool link_recv(struct link *l, struct msg *m, int ms);
-void expect(struct link *l, struct msg *m, enum msg_type type);
-/* The same when only its id matters. */
-int64_t expect_id(struct link *l, enum msg_type type);
 /* An answer or event without fields of its own. */
 void send_plain(struct link *l, enum msg_type type, int64_t id);
 void send_error(struct link *l, int64_t id, const char *code, const char *why);

@@ -24,14 +24,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "libcommon/frame.h"
 #include "libcommon/log.h"
 #include "libcommon/msg.h"
 #include "libcommon/proc.h"
 
 #include "egressd/egressd.h"
 
-#define NOBODY 65534
+#include "tests/process/role.h"
+
 #define PROXY_UID 12345
 #define PARENT_UID 12346
 #define WAIT_MS 10000 /* for any one message */
@@ -42,23 +42,8 @@
 #define RUN_A "abcdefghijkl"
 #define RUN_B "mnopqrstuvwx"
 
-struct link {
-	int fd;
-	uint8_t buf[FRAME_CTL_SMALL_MAX + FRAME_HEADER_LEN];
-	size_t n;
-};
-
 static struct link parent, frontend;
 static pid_t fw = -1;
-
-static inline int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* --- programs --------------------------------------------------------- */
 
@@ -165,61 +150,6 @@ static inline bool
 shows(const char *text)
 {
 	return strstr(list_rules(), text) != NULL;
-}
-
-/* --- links ------------------------------------------------------------ */
-
-static inline void
-link_send(struct link *l, const struct msg *m)
-{
-	uint8_t hdr[FRAME_HEADER_LEN];
-	char *text, why[128];
-	size_t len;
-
-	ck_assert_msg(
-	    msg_encode(m, &text, &len, why, sizeof(why)) == 0, "%s", why);
-	frame_put_control(hdr, len);
-	ck_assert_int_eq(
-	    send(l->fd, hdr, sizeof(hdr), MSG_NOSIGNAL), sizeof(hdr));
-	ck_assert_int_eq(send(l->fd, text, len, MSG_NOSIGNAL), (ssize_t)len);
-	free(text);
-}
-
-/* The next message; false when none comes within ms, or the end. */
-static inline bool
-link_recv(struct link *l, struct msg *m, int ms)
-{
-	struct pollfd pfd = { l->fd, POLLIN, 0 };
-	struct frame f;
-	const char *why;
-	char reason[256];
-	ssize_t took, n;
-
-	for (;;) {
-		took = frame_parse(l->buf, l->n, FRAME_CTL_SMALL_MAX, &f, &why);
-		ck_assert_int_ge(took, 0);
-		if (took > 0)
-			break;
-		if (poll(&pfd, 1, ms) != 1)
-			return false;
-		n = read(l->fd, l->buf + l->n, sizeof(l->buf) - l->n);
-		if (n <= 0)
-			return false;
-		l->n += (size_t)n;
-	}
-	ck_assert_msg(msg_decode((const char *)f.data, f.len, m, reason,
-	                  sizeof(reason)) == 0,
-	    "%s", reason);
-	l->n -= (size_t)took;
-	memmove(l->buf, l->buf + took, l->n);
-	return true;
-}
-
-static inline void
-expect(struct link *l, struct msg *m, enum msg_type type)
-{
-	ck_assert_msg(link_recv(l, m, WAIT_MS), "nothing came");
-	ck_assert_msg(m->type == type, "%s came", msg_decl(m->type)->wire);
 }
 
 /* --- the parent's side ------------------------------------------------ */
@@ -374,18 +304,10 @@ stat_value(const char *key)
 static inline void
 fw_spawn(bool netlink)
 {
-	struct proc_spec spec = { .role = "fw", .uid = NOBODY, .gid = NOBODY };
-	struct msg m;
+	struct proc_spec spec = { .role = "fw", .nfds = 2 };
 	int sv[2];
 
-	ck_assert_int_eq(proc_socketpair(sv), 0);
-	parent.fd = sv[0];
-	parent.n = 0;
-	spec.parent_fd = sv[1];
-	ck_assert_int_eq(proc_socketpair(sv), 0);
-	frontend.fd = sv[0];
-	frontend.n = 0;
-	spec.fds[1] = sv[1];
+	spec.fds[1] = link_make(&frontend);
 	if (netlink)
 		spec.fds[0] = fw_socket();
 	else {
@@ -393,10 +315,9 @@ fw_spawn(bool netlink)
 		spec.fds[0] = sv[0];
 	}
 	ck_assert_int_ne(spec.fds[0], -1);
-	spec.nfds = 2;
-	ck_assert_int_gt(fw = proc_spawn("egressd", &spec), 0);
-	expect(&parent, &m, MSG_TYPE_ready);
-	msg_free(&m);
+	fw = role_spawn("egressd", &spec, &parent);
+	/* Small ones are all that such a link is for. */
+	parent.max = frontend.max = FRAME_CTL_SMALL_MAX;
 }
 
 static inline void
@@ -413,29 +334,15 @@ fw_start(void)
 static inline void
 fw_stop(void)
 {
-	if (fw > 0) {
-		kill(fw, SIGKILL);
-		waitpid(fw, NULL, 0);
-	}
-	fw = -1;
-	close(parent.fd);
-	close(frontend.fd);
+	role_kill(&fw);
+	link_close(&parent);
+	link_close(&frontend);
 }
 
-/* It ends by itself: with which exit status? */
 static inline int
 fw_status(void)
 {
-	int64_t end = now_ms() + WAIT_MS;
-	int status;
-	pid_t r;
-
-	while ((r = waitpid(fw, &status, WNOHANG)) == 0 && now_ms() < end)
-		usleep(5000);
-	ck_assert_int_eq(r, fw);
-	fw = -1;
-	ck_assert_msg(WIFEXITED(status), "wait status %d", status);
-	return WEXITSTATUS(status);
+	return role_status(&fw, WAIT_MS);
 }
 
 static inline void
@@ -463,33 +370,6 @@ teardown(void)
 }
 
 /* --- main ------------------------------------------------------------- */
-
-/* This program is the daemon that proc_spawn starts children of. */
-static inline int
-child_main(int argc, char **argv)
-{
-	struct proc_self self;
-	int ch, debug = 0, verbose = 0;
-
-	while ((ch = getopt(argc, argv, "dvx:")) != -1) {
-		switch (ch) {
-		case 'd':
-			debug = 1;
-			break;
-		case 'v':
-			verbose++;
-			break;
-		case 'x':
-			log_init("egressd", debug, verbose);
-			if (proc_parse_self("egressd", argc, argv, &self) == 0)
-				fw_main(&self);
-			return 2;
-		default:
-			return 2;
-		}
-	}
-	return 2;
-}
 
 static inline bool
 can_test(void)

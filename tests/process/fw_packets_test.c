@@ -681,7 +681,7 @@ main(int argc, char **argv)
 	TCase *t;
 
 	if (argc > 1)
-		return child_main(argc, argv);
+		return role_main("egressd", argc, argv, fw_main);
 	if (!can_test())
 		return TEST_SKIPPED;
 	suite = suite_create("fw packets");

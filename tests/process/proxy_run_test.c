@@ -6,7 +6,6 @@
  */
 
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -19,19 +18,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libcommon/audit.h"
-#include "libcommon/frame.h"
 #include "libcommon/log.h"
 #include "libcommon/msg.h"
 #include "libcommon/proc.h"
 
 #include "egressd/proxy.h"
+
+#include "tests/process/role.h"
 #include "tests/words.h"
 
-#define NOBODY 65534
 #define WAIT_MS 10000 /* for any one message */
 #define QUIET_MS 150 /* nothing comes: so long is listened */
 #define CUT_MS 100 /* from run.end to the cut */
@@ -41,12 +39,6 @@
 #define MANY 200 /* tunnels, of two descriptors here */
 #define RUN_A "aaaaaaaaaaaa"
 #define RUN_B "bbbbbbbbbbbb"
-
-struct link {
-	int fd;
-	uint8_t buf[FRAME_CTL_MAX + FRAME_HEADER_LEN];
-	size_t n;
-};
 
 /* A run as its network sees it. */
 struct gateway {
@@ -58,133 +50,6 @@ static pid_t worker = -1;
 static int origin = -1;
 static struct gateway a, b;
 static int64_t next_id;
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* --- links ------------------------------------------------------------ */
-
-static void
-link_write(struct link *l, const void *buf, size_t len)
-{
-	struct pollfd pfd = { l->fd, POLLOUT, 0 };
-	const char *p = buf;
-	ssize_t n;
-
-	while (len > 0) {
-		if ((n = write(l->fd, p, len)) == -1) {
-			ck_assert_int_eq(errno, EAGAIN);
-			ck_assert_int_eq(poll(&pfd, 1, WAIT_MS), 1);
-			continue;
-		}
-		p += n;
-		len -= (size_t)n;
-	}
-}
-
-/* A descriptor travels with the first byte. */
-static void
-write_fd(struct link *l, const void *byte, int fd)
-{
-	struct pollfd pfd = { l->fd, POLLOUT, 0 };
-	union {
-		struct cmsghdr hdr;
-		char room[CMSG_SPACE(sizeof(int))];
-	} c = { 0 };
-	struct iovec iov = { (void *)(uintptr_t)byte, 1 };
-	struct msghdr mh = { .msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &c,
-		.msg_controllen = sizeof(c.room) };
-
-	c.hdr.cmsg_level = SOL_SOCKET;
-	c.hdr.cmsg_type = SCM_RIGHTS;
-	c.hdr.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&c.hdr), &fd, sizeof(int));
-	while (sendmsg(l->fd, &mh, 0) == -1) {
-		ck_assert_int_eq(errno, EAGAIN);
-		ck_assert_int_eq(poll(&pfd, 1, WAIT_MS), 1);
-	}
-}
-
-static void
-link_send_fd(struct link *l, const struct msg *m, int fd)
-{
-	uint8_t hdr[FRAME_HEADER_LEN];
-	char *text, why[128];
-	size_t len, skip = 0;
-
-	ck_assert_msg(
-	    msg_encode(m, &text, &len, why, sizeof(why)) == 0, "%s", why);
-	frame_put_control(hdr, len);
-	if (fd != -1) {
-		write_fd(l, hdr, fd);
-		close(fd);
-		skip = 1;
-	}
-	link_write(l, hdr + skip, sizeof(hdr) - skip);
-	link_write(l, text, len);
-	free(text);
-}
-
-static void
-link_send(struct link *l, const struct msg *m)
-{
-	link_send_fd(l, m, -1);
-}
-
-/* The next message; false when none comes within ms, or the end. */
-static bool
-link_recv(struct link *l, struct msg *m, int ms)
-{
-	struct pollfd pfd = { l->fd, POLLIN, 0 };
-	struct frame f;
-	const char *why;
-	char reason[256];
-	ssize_t took, n;
-
-	for (;;) {
-		took = frame_parse(l->buf, l->n, FRAME_CTL_MAX, &f, &why);
-		ck_assert_int_ge(took, 0);
-		if (took > 0)
-			break;
-		if (poll(&pfd, 1, ms) != 1)
-			return false;
-		n = read(l->fd, l->buf + l->n, sizeof(l->buf) - l->n);
-		if (n <= 0)
-			return false;
-		l->n += (size_t)n;
-	}
-	ck_assert_msg(msg_decode((const char *)f.data, f.len, m, reason,
-	                  sizeof(reason)) == 0,
-	    "%s", reason);
-	l->n -= (size_t)took;
-	memmove(l->buf, l->buf + took, l->n);
-	return true;
-}
-
-static void
-expect(struct link *l, struct msg *m, enum msg_type type)
-{
-	ck_assert_msg(link_recv(l, m, WAIT_MS), "nothing came");
-	ck_assert_msg(m->type == type, "got %s, want %s",
-	    msg_decl(m->type)->wire, msg_decl(type)->wire);
-}
-
-static void
-expect_nothing(struct link *l, int ms)
-{
-	struct msg m;
-
-	if (link_recv(l, &m, ms))
-		ck_abort_msg("got %s", msg_decl(m.type)->wire);
-}
 
 /* --- its parent ------------------------------------------------------- */
 
@@ -321,68 +186,36 @@ open_run(const char *run, struct gateway *g)
 
 /* --- the worker ------------------------------------------------------- */
 
-static int
-link_pair(struct link *l)
-{
-	int sv[2];
-
-	ck_assert_int_eq(proc_socketpair(sv), 0);
-	l->fd = sv[0];
-	l->n = 0;
-	return sv[1];
-}
-
 static void
 setup_worker(void)
 {
 	struct proc_spec spec = { .role = "proxy", .nfds = 3 };
-	struct msg m;
 
 	log_init("proxy_run_test", 1, 0);
-	spec.uid = getuid() == 0 ? NOBODY : getuid();
-	spec.gid = getuid() == 0 ? NOBODY : getgid();
-	spec.parent_fd = link_pair(&parent);
-	spec.fds[0] = link_pair(&frontend);
-	spec.fds[1] = link_pair(&resolver);
-	spec.fds[2] = link_pair(&audit);
-	worker = proc_spawn("egressd", &spec);
-	ck_assert_int_gt(worker, 0);
-	expect(&parent, &m, MSG_TYPE_ready);
-	msg_free(&m);
+	spec.fds[0] = link_make(&frontend);
+	spec.fds[1] = link_make(&resolver);
+	spec.fds[2] = link_make(&audit);
+	worker = role_spawn("egressd", &spec, &parent);
 	send_policy(1, "dev");
 }
 
 static void
 teardown(void)
 {
-	if (worker > 0) {
-		kill(worker, SIGKILL);
-		waitpid(worker, NULL, 0);
-		worker = -1;
-	}
-	close(parent.fd);
-	close(frontend.fd);
-	close(resolver.fd);
-	close(audit.fd);
+	role_kill(&worker);
+	link_close(&parent);
+	link_close(&frontend);
+	link_close(&resolver);
+	link_close(&audit);
 	if (origin != -1)
 		close(origin);
 	origin = -1;
 }
 
-/* It ends by itself: with which exit status? */
 static int
 worker_status(void)
 {
-	int64_t end = now_ms() + WAIT_MS;
-	int status;
-	pid_t r;
-
-	while ((r = waitpid(worker, &status, WNOHANG)) == 0 && now_ms() < end)
-		usleep(5000);
-	ck_assert_int_eq(r, worker);
-	worker = -1;
-	ck_assert_msg(WIFEXITED(status), "wait status %d", status);
-	return WEXITSTATUS(status);
+	return role_status(&worker, WAIT_MS);
 }
 
 /* --- the network outside ---------------------------------------------- */
@@ -1473,33 +1306,6 @@ END_TEST
 
 /* --- main ------------------------------------------------------------- */
 
-/* This program is the daemon that proc_spawn starts children of. */
-static int
-child_main(int argc, char **argv)
-{
-	struct proc_self self;
-	int ch, debug = 0, verbose = 0;
-
-	while ((ch = getopt(argc, argv, "dvx:")) != -1) {
-		switch (ch) {
-		case 'd':
-			debug = 1;
-			break;
-		case 'v':
-			verbose++;
-			break;
-		case 'x':
-			log_init("egressd", debug, verbose);
-			if (proc_parse_self("egressd", argc, argv, &self) == 0)
-				proxy_main(&self);
-			return 2;
-		default:
-			return 2;
-		}
-	}
-	return 2;
-}
-
 static void
 add_case(Suite *suite, const char *name, const TTest *test, bool tunnels,
     size_t rows)
@@ -1526,7 +1332,7 @@ main(int argc, char **argv)
 	int failed;
 
 	if (argc > 1)
-		return child_main(argc, argv);
+		return role_main("egressd", argc, argv, proxy_main);
 	suite = suite_create("proxy_run");
 	add_case(suite, "listening", listening, false, 1);
 	add_case(suite, "static_listener", static_listener, false, 1);

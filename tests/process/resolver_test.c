@@ -14,25 +14,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "libcommon/frame.h"
 #include "libcommon/log.h"
 #include "libcommon/msg.h"
 #include "libcommon/proc.h"
 
 #include "egressd/egressd.h"
 
-#define PROXIES 2
-#define NOBODY 65534
-#define WAIT_MS 10000 /* for any one message */
+#include "tests/process/role.h"
 
-struct link {
-	int fd;
-	uint8_t buf[FRAME_CTL_MAX + FRAME_HEADER_LEN];
-	size_t n;
-};
+#define PROXIES 2
+#define WAIT_MS 10000 /* for any one message */
 
 struct server {
 	pid_t pid;
@@ -83,15 +76,6 @@ static const char *const zone[] = {
 	"*.many.test=A:93.184.216.34", "slow.test=DELAY:500,A:93.184.216.34",
 	"_under.test=A:93.184.216.34", NULL
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* --- the DNS server --------------------------------------------------- */
 
@@ -175,78 +159,6 @@ server_log(const struct server *s, const char *start, int *ports, size_t max)
 	return n;
 }
 
-/* --- links ------------------------------------------------------------ */
-
-static void
-link_write(struct link *l, const void *buf, size_t len)
-{
-	struct pollfd pfd = { l->fd, POLLOUT, 0 };
-	const char *p = buf;
-	ssize_t n;
-
-	while (len > 0) {
-		if ((n = write(l->fd, p, len)) == -1) {
-			ck_assert_int_eq(errno, EAGAIN);
-			ck_assert_int_eq(poll(&pfd, 1, WAIT_MS), 1);
-			continue;
-		}
-		p += n;
-		len -= (size_t)n;
-	}
-}
-
-static void
-link_send(struct link *l, const struct msg *m)
-{
-	uint8_t hdr[FRAME_HEADER_LEN];
-	char *text, why[128];
-	size_t len;
-
-	ck_assert_msg(
-	    msg_encode(m, &text, &len, why, sizeof(why)) == 0, "%s", why);
-	frame_put_control(hdr, len);
-	link_write(l, hdr, sizeof(hdr));
-	link_write(l, text, len);
-	free(text);
-}
-
-/* The next message; false when none comes within ms, or the end. */
-static bool
-link_recv(struct link *l, struct msg *m, int ms)
-{
-	struct pollfd pfd = { l->fd, POLLIN, 0 };
-	struct frame f;
-	const char *why;
-	char reason[256];
-	ssize_t took, n;
-
-	for (;;) {
-		took = frame_parse(l->buf, l->n, FRAME_CTL_MAX, &f, &why);
-		ck_assert_int_ge(took, 0);
-		if (took > 0)
-			break;
-		if (poll(&pfd, 1, ms) != 1)
-			return false;
-		n = read(l->fd, l->buf + l->n, sizeof(l->buf) - l->n);
-		if (n <= 0)
-			return false;
-		l->n += (size_t)n;
-	}
-	ck_assert_msg(msg_decode((const char *)f.data, f.len, m, reason,
-	                  sizeof(reason)) == 0,
-	    "%s", reason);
-	l->n -= (size_t)took;
-	memmove(l->buf, l->buf + took, l->n);
-	return true;
-}
-
-static void
-expect(struct link *l, struct msg *m, enum msg_type type)
-{
-	ck_assert_msg(link_recv(l, m, WAIT_MS), "nothing came");
-	ck_assert_int_eq(m->type, type);
-}
-
 /* --- the table -------------------------------------------------------- */
 
 static void
@@ -307,42 +219,18 @@ static void
 resolver_spawn(void)
 {
 	struct proc_spec spec = { .role = "resolver" };
-	struct msg m;
-	int sv[2], i;
 
-	spec.uid = getuid() == 0 ? NOBODY : getuid();
-	spec.gid = getuid() == 0 ? NOBODY : getgid();
-	ck_assert_int_eq(proc_socketpair(sv), 0);
-	parent.fd = sv[0];
-	parent.n = 0;
-	spec.parent_fd = sv[1];
-	for (i = 0; i < PROXIES; i++) {
-		ck_assert_int_eq(proc_socketpair(sv), 0);
-		proxies[i].fd = sv[0];
-		proxies[i].n = 0;
-		spec.fds[i] = sv[1];
+	while (spec.nfds < PROXIES) {
+		spec.fds[spec.nfds] = link_make(&proxies[spec.nfds]);
+		spec.nfds++;
 	}
-	spec.nfds = PROXIES;
-	resolver = proc_spawn("egressd", &spec);
-	ck_assert_int_gt(resolver, 0);
-	expect(&parent, &m, MSG_TYPE_ready);
-	msg_free(&m);
+	resolver = role_spawn("egressd", &spec, &parent);
 }
 
-/* It ends by itself: with which exit status? */
 static int
 resolver_status(void)
 {
-	int64_t end = now_ms() + WAIT_MS;
-	int status;
-	pid_t r;
-
-	while ((r = waitpid(resolver, &status, WNOHANG)) == 0 && now_ms() < end)
-		usleep(5000);
-	ck_assert_int_eq(r, resolver);
-	resolver = -1;
-	ck_assert_msg(WIFEXITED(status), "wait status %d", status);
-	return WEXITSTATUS(status);
+	return role_status(&resolver, WAIT_MS);
 }
 
 static void
@@ -378,14 +266,10 @@ teardown(void)
 {
 	size_t i;
 
-	if (resolver > 0) {
-		kill(resolver, SIGKILL);
-		waitpid(resolver, NULL, 0);
-		resolver = -1;
-	}
-	close(parent.fd);
+	role_kill(&resolver);
+	link_close(&parent);
 	for (i = 0; i < PROXIES; i++)
-		close(proxies[i].fd);
+		link_close(&proxies[i]);
 	server_stop(&dnsd);
 	server_stop(&second);
 }
@@ -749,7 +633,7 @@ END_TEST
 START_TEST(parent_leaves)
 {
 	ask(&proxies[0], 1, "silence.test");
-	close(parent.fd);
+	link_close(&parent);
 	ck_assert_int_eq(resolver_status(), 0);
 }
 END_TEST
@@ -758,7 +642,7 @@ START_TEST(proxy_leaves)
 {
 	ask(&proxies[0], 1, "silence.test");
 	ask(&proxies[0], 2, "slow.test");
-	close(proxies[0].fd);
+	link_close(&proxies[0]);
 	ask(&proxies[1], 1, "slow.test");
 	expect_resolved(&proxies[1], 1, "ok " V4);
 	ask(&proxies[1], 2, "four.test");
@@ -811,33 +695,6 @@ START_TEST(address_as_name)
 }
 END_TEST
 
-/* This program is the daemon that proc_spawn starts children of. */
-static int
-child_main(int argc, char **argv)
-{
-	struct proc_self self;
-	int ch, debug = 0, verbose = 0;
-
-	while ((ch = getopt(argc, argv, "dvx:")) != -1) {
-		switch (ch) {
-		case 'd':
-			debug = 1;
-			break;
-		case 'v':
-			verbose++;
-			break;
-		case 'x':
-			log_init("egressd", debug, verbose);
-			if (proc_parse_self("egressd", argc, argv, &self) == 0)
-				resolver_main(&self);
-			return 2;
-		default:
-			return 2;
-		}
-	}
-	return 2;
-}
-
 static void
 add_case(Suite *suite, const char *name, const TTest *test, double limit)
 {
@@ -857,7 +714,7 @@ main(int argc, char **argv)
 	int failed;
 
 	if (argc > 1)
-		return child_main(argc, argv);
+		return role_main("egressd", argc, argv, resolver_main);
 	suite = suite_create("resolver");
 	add_case(suite, "answers", answers, 30);
 	add_case(suite, "sixty_four", sixty_four, 20);
