@@ -4,14 +4,12 @@
  * was refused must have a reason, printable and on one line.
  */
 
-#undef NDEBUG /* the assertions are the test */
-#include <assert.h>
-#include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "egressd/egressd.h"
+
+#include "tests/fuzz/conf_check.h"
+#include "tests/machine.h"
 
 static int
 fuzz_read_file(const char *path, size_t max, char **buf, size_t *len)
@@ -22,22 +20,13 @@ fuzz_read_file(const char *path, size_t max, char **buf, size_t *len)
 		text = "nameserver 192.0.2.1\n";
 	else if (strcmp(path, "/etc/hosts") == 0)
 		text = "192.0.2.1 a.example b\n";
-	if (text == NULL || strlen(text) > max) {
-		errno = ENOENT;
-		return -1;
-	}
-	*len = strlen(text);
-	*buf = strdup(text);
-	return *buf != NULL ? 0 : -1;
+	return machine_file(text, max, buf, len);
 }
 
 static int
 fuzz_id(const char *name, uint32_t *id)
 {
-	if (strcmp(name, "root") != 0)
-		return -1;
-	*id = 0;
-	return 0;
+	return machine_id(name, "root", 0, id);
 }
 
 static const struct egress_config_env env = {
@@ -45,16 +34,6 @@ static const struct egress_config_env env = {
 	.user = fuzz_id,
 	.group = fuzz_id,
 };
-
-static void
-check_text(const char *text)
-{
-	const char *p;
-
-	assert(strncmp(text, "fuzz:", 5) == 0);
-	for (p = text; *p != '\0'; p++)
-		assert(*p >= 0x20 && *p <= 0x7e);
-}
 
 static void
 check_rule(const struct egress_rule *r)
@@ -138,15 +117,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct egress_config *cfg;
 	struct conf *c;
-	size_t i;
 
 	cfg =
 	    egress_config_read_env("fuzz", (const char *)data, size, &env, &c);
-	assert((cfg == NULL) == (conf_errors(c) > 0));
-	for (i = 0; i < conf_errors(c); i++)
-		check_text(conf_error_text(c, i));
-	for (i = 0; i < conf_warnings(c); i++)
-		check_text(conf_warning_text(c, i));
+	conf_check(c, cfg != NULL);
 	if (cfg != NULL)
 		check_config(cfg);
 	else

@@ -4,37 +4,27 @@
  * it; what was refused must have a reason, printable and on one line.
  */
 
-#undef NDEBUG /* the assertions are the test */
-#include <assert.h>
-#include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "dispatchd/dispatchd.h"
 #include "dispatchd/queue_request.h"
 
+#include "tests/fuzz/conf_check.h"
+#include "tests/machine.h"
+
 static int
 fuzz_read_file(const char *path, size_t max, char **buf, size_t *len)
 {
-	static const char text[] = "-----BEGIN CERTIFICATE-----\n";
-
-	if (strcmp(path, "/ca.pem") != 0 || strlen(text) > max) {
-		errno = ENOENT;
-		return -1;
-	}
-	*len = strlen(text);
-	*buf = strdup(text);
-	return *buf != NULL ? 0 : -1;
+	return machine_file(strcmp(path, "/ca.pem") == 0
+	        ? "-----BEGIN CERTIFICATE-----\n"
+	        : NULL,
+	    max, buf, len);
 }
 
 static int
 fuzz_id(const char *name, uint32_t *id)
 {
-	if (strcmp(name, "root") != 0)
-		return -1;
-	*id = 0;
-	return 0;
+	return machine_id(name, "root", 0, id);
 }
 
 static const struct dispatch_config_env env = {
@@ -42,16 +32,6 @@ static const struct dispatch_config_env env = {
 	.user = fuzz_id,
 	.group = fuzz_id,
 };
-
-static void
-check_text(const char *text)
-{
-	const char *p;
-
-	assert(strncmp(text, "fuzz:", 5) == 0);
-	for (p = text; *p != '\0'; p++)
-		assert(*p >= 0x20 && *p <= 0x7e);
-}
 
 static void
 check_env(const struct dispatch_env *e)
@@ -144,15 +124,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct dispatch_config *cfg;
 	struct conf *c;
-	size_t i;
 
 	cfg = dispatch_config_read_env(
 	    "fuzz", (const char *)data, size, &env, &c);
-	assert((cfg == NULL) == (conf_errors(c) > 0));
-	for (i = 0; i < conf_errors(c); i++)
-		check_text(conf_error_text(c, i));
-	for (i = 0; i < conf_warnings(c); i++)
-		check_text(conf_warning_text(c, i));
+	conf_check(c, cfg != NULL);
 	if (cfg != NULL)
 		check_config(cfg);
 	else

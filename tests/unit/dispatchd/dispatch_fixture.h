@@ -3,14 +3,10 @@
 
 /* A machine for configurations under test, and what a reader says to them. */
 
-#include <check.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "dispatchd/dispatchd.h"
 
-#define SAID_MAX (64 * 1024)
+#include "tests/machine.h"
+#include "tests/unit/conf_said.h"
 
 static const char *fixture_ca =
     "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
@@ -22,35 +18,19 @@ fixture_read_file(const char *path, size_t max, char **buf, size_t *len)
 
 	if (strcmp(path, "/ca.pem") == 0)
 		text = fixture_ca;
-	if (text == NULL) {
-		errno = ENOENT;
-		return -1;
-	}
-	*len = strlen(text);
-	if (*len > max) {
-		errno = EFBIG;
-		return -1;
-	}
-	*buf = strdup(text);
-	return *buf != NULL ? 0 : -1;
+	return machine_file(text, max, buf, len);
 }
 
 static inline int
 fixture_user(const char *name, uint32_t *uid)
 {
-	if (strcmp(name, "operator") != 0)
-		return -1;
-	*uid = 4711;
-	return 0;
+	return machine_id(name, "operator", 4711, uid);
 }
 
 static inline int
 fixture_group(const char *name, uint32_t *gid)
 {
-	if (strcmp(name, "bulkhead") != 0)
-		return -1;
-	*gid = 4712;
-	return 0;
+	return machine_id(name, "bulkhead", 4712, gid);
 }
 
 static const struct dispatch_config_env fixture_env = {
@@ -68,24 +48,10 @@ fixture_read(const char *text, char said[SAID_MAX])
 {
 	struct dispatch_config *cfg;
 	struct conf *c;
-	size_t i;
 
 	cfg =
 	    dispatch_config_read_env("f", text, strlen(text), &fixture_env, &c);
-	ck_assert_ptr_nonnull(c);
-	said[0] = '\0';
-	for (i = 0; i < conf_errors(c); i++) {
-		strlcat(said, conf_error_text(c, i), SAID_MAX);
-		strlcat(said, "\n", SAID_MAX);
-	}
-	for (i = 0; i < conf_warnings(c); i++) {
-		strlcat(said, "warning: ", SAID_MAX);
-		strlcat(said, conf_warning_text(c, i), SAID_MAX);
-		strlcat(said, "\n", SAID_MAX);
-	}
-	ck_assert_int_eq(cfg == NULL, conf_errors(c) > 0);
-	if (cfg == NULL)
-		conf_free(&c);
+	conf_said(c, cfg != NULL, said);
 	return cfg;
 }
 
