@@ -257,7 +257,9 @@ make_repository()
 start_site()
 {
 	mkdir -p "$work/site/git/demo" "$work/site/home"
-	if ! { make_certificate && make_repository &&
+	# Its user may not come as far as this tree, below /root for example.
+	if ! { cp "$parts/site.py" "$work/site/" &&
+	    make_certificate && make_repository &&
 	    chown -R "$names-site:" "$work/site"; } \
 	    >>"$work/log/site.log" 2>&1; then
 		detail="see $work/log/site.log"
@@ -267,7 +269,7 @@ start_site()
 	    "$site" "$UNLISTED" >"$work/etc/hosts"
 	spawn site ip netns exec "$names" setpriv --reuid "$names-site" \
 	    --regid "$names-site" --clear-groups --no-new-privs \
-	    python3 -I "$parts/site.py" "$site" "$work/site"
+	    python3 -I "$work/site/site.py" "$site" "$work/site"
 	until_true 20 grep -q ^READY "$work/log/site.log" || {
 		detail="see $work/log/site.log"
 		return 1
