@@ -13,7 +13,7 @@ import sys
 import threading
 
 from lib import (AGENT_CLI, BUILD, CLONE_NEWNET, HELPER, LIBC, ORIGIN, World,
-                 die_with_test, make_ca, results, run, wait_for)
+                 check, die_with_test, make_ca, results, run, wait_for)
 
 DISPATCHD = os.path.join(os.path.abspath(BUILD), "dispatchd", "dispatchd")
 IMAGE_SH = os.path.join(os.path.dirname(os.path.dirname(HELPER)), "deploy",
@@ -157,6 +157,12 @@ class Dispatch(World):
     def __exit__(self, kind, *exc):
         self.stop_dispatchd()
         self.engine.stop()
+        if os.path.exists(self.disp_log):
+            with open(self.disp_log, errors="replace") as f:
+                text = f.read()
+            for word in "ERROR: AddressSanitizer", "runtime error: ":
+                if word in text:
+                    check("dispatchd: no report of a sanitizer", False, word)
         bad = kind or results["not ok"]
         if bad and os.path.exists(self.disp_log):
             with open(self.disp_log, errors="replace") as f:
