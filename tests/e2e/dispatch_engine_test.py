@@ -320,10 +320,10 @@ def main():
                       profiles=dict(conf["profiles"], timed=timed))
         w.start_dispatchd(w.conf)
         live_restore(w)
-        away(w)
-        meddling(w)
         stops(w)
         if not SANITIZER:
+            away(w)
+            meddling(w)
             second(w)
             forged(w)
             without(w)

@@ -20,7 +20,7 @@ from dispatch import Dispatch, HOST, missing
 from lib import (ORIGIN, SANITIZER, check, equal, finish, report, wait_for)
 
 KILLS, JOBS = (40, 6) if SANITIZER else (200, 20)
-PAUSE = (0.6, 3.0) if SANITIZER else (0.1, 1.5)     # seconds between kills
+PAUSE = (0.6, 3.0) if SANITIZER else (0.1, 1.0)     # seconds between kills
 SETTLE = 150
 STEPS = 12
 EXITS = 0, 3, 0, 0      # of job n: what its tool ends with
