@@ -71,6 +71,7 @@ struct job {
 	struct peer *agent;
 	char phase[17]; /* as it said last */
 	bool start_sent;
+	bool proof_seen, released_seen; /* on this link */
 	uint32_t output; /* its stream of output; 0: none */
 	struct chunk_reader chunks;
 	int64_t output_at; /* offset of its next byte */

@@ -16,6 +16,7 @@
 #include "libcommon/log.h"
 
 #include "dispatchd/runs.h"
+#include "dispatchd/runs_claim.h"
 
 #define DOOR_TURNS 8 /* connections of one event */
 
@@ -58,7 +59,7 @@ agent_drop(struct job *j)
 	peer_free(&j->agent);
 	/* What came in part comes again. */
 	j->output = 0;
-	j->start_sent = false;
+	j->start_sent = j->proof_seen = j->released_seen = false;
 	j->prompt.sent = j->ca.sent = 0;
 	memset(&j->chunks, 0, sizeof(j->chunks));
 	bundle_drop(j);
@@ -70,6 +71,15 @@ agent_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
 	struct job *j = arg;
 
 	log_info("run %s: PID 1 is gone: %s", j->id, why);
+	agent_drop(j);
+	tell_link(j, "none");
+}
+
+/* A stranger's bytes end its link, and nothing else. */
+static void
+agent_wrong(struct job *j, const char *what)
+{
+	log_warnx("run %s: PID 1 %s", j->id, what);
 	agent_drop(j);
 	tell_link(j, "none");
 }
@@ -240,9 +250,7 @@ static void
 ready(struct job *j, const struct msg_agent_ready *m)
 {
 	if (!phase_known(m->phase)) {
-		log_warnx("run %s: PID 1 is in no phase that we know", j->id);
-		agent_drop(j);
-		tell_link(j, "none");
+		agent_wrong(j, "is in no phase that we know");
 		return;
 	}
 	tell_link(j, m->phase);
@@ -258,6 +266,12 @@ proof(struct job *j, const struct msg_agent_proof *p)
 {
 	struct msg m;
 
+	/* One a link, and none behind the release: nobody reads it there. */
+	if (j->proof_seen || j->released_seen || !claim_proof_fits(p)) {
+		agent_wrong(j, "sent a proof that is none");
+		return;
+	}
+	j->proof_seen = true;
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_job_proof;
 	m.u.job_proof.run = j->id;
@@ -271,6 +285,7 @@ released(struct job *j)
 {
 	struct msg m;
 
+	j->released_seen = true;
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_job_released;
 	m.u.job_released.run = j->id;
@@ -303,9 +318,7 @@ agent_message(struct peer *p, struct msg *m, int fd, void *arg)
 	struct job *j = arg;
 
 	if (!in_order(j, m->type)) {
-		log_warnx("run %s: PID 1 speaks out of turn", j->id);
-		agent_drop(j);
-		tell_link(j, "none");
+		agent_wrong(j, "speaks out of turn");
 		return;
 	}
 	switch (m->type) {
@@ -331,11 +344,7 @@ agent_message(struct peer *p, struct msg *m, int fd, void *arg)
 		bundle_begin(j, &m->u.agent_bundle);
 		break;
 	default:
-		/* A stranger's bytes end its link, and nothing else. */
-		log_warnx(
-		    "run %s: PID 1 sent %s", j->id, msg_decl(m->type)->wire);
-		agent_drop(j);
-		tell_link(j, "none");
+		agent_wrong(j, "sent what it may not send");
 		break;
 	}
 }
@@ -348,9 +357,7 @@ agent_data(
 
 	if (stream == j->output) {
 		if (output_data(j, buf, len) == -1) {
-			log_warnx("run %s: its output is no output", j->id);
-			agent_drop(j);
-			tell_link(j, "none");
+			agent_wrong(j, "sends output that is none");
 			return;
 		}
 		if (output_taken(j) - j->told_stored >= RUNS_STORED_STEP)

@@ -22,6 +22,7 @@
 
 #include "libcommon/clock.h"
 #include "libcommon/fd.h"
+#include "libcommon/frame.h"
 #include "libcommon/log.h"
 
 #include "dispatchd/runs.h"
@@ -491,6 +492,7 @@ START_TEST(test_output)
 	exits(300000);
 	serve(MSG_TYPE_logs);
 	heard(&frontend, MSG_TYPE_logs_answer, 1);
+	UNTIL(frontend.ended);
 	check_log(300000);
 	c = closed(false);
 	ck_assert_int_eq(c->bytes, 300000);
@@ -520,6 +522,7 @@ START_TEST(test_output_resumed)
 	exits(302400);
 	serve(MSG_TYPE_logs);
 	heard(&frontend, MSG_TYPE_logs_answer, 1);
+	UNTIL(frontend.ended);
 	check_log(302400);
 }
 END_TEST
@@ -685,6 +688,58 @@ START_TEST(test_stranger)
 }
 END_TEST
 
+/* As much of it as a frame holds, all escaped: job.proof does not fit. */
+static void
+swell(struct msg *m, char text[257])
+{
+	char *json, why[128];
+	size_t len = 0;
+
+	while (strlen(text) < 256 && len < FRAME_CTL_MAX - 6) {
+		text[strlen(text)] = 1;
+		ck_assert_int_eq(
+		    msg_encode(m, &json, &len, why, sizeof(why)), 0);
+		free(json);
+	}
+	ck_assert_uint_le(len, FRAME_CTL_MAX);
+	ck_assert_uint_gt(len, FRAME_CTL_MAX - 25);
+}
+
+/*
+ * A proof that the queue could not be told of, or that comes twice, ends the
+ * link that it came on: one of it is passed on, or none.
+ */
+START_TEST(test_proof)
+{
+	struct msg m = plain(MSG_TYPE_agent_proof, 0);
+	char texts[64][257], names[64][8];
+	const char *k[64], *v[64];
+	size_t i;
+
+	memset(texts, 0, sizeof(texts));
+	for (i = 0; i < 64; i++) {
+		snprintf(names[i], sizeof(names[i]), "n%zu", i);
+		memset(texts[i], _i == 0 ? 1 : 'a', i == 0 ? 100 : 168);
+		k[i] = names[i];
+		v[i] = texts[i];
+	}
+	m.u.agent_proof.checks.k = k;
+	m.u.agent_proof.checks.v = v;
+	m.u.agent_proof.checks.n = 64;
+	if (_i == 0)
+		swell(&m, texts[0]);
+	run_begins(1, 0);
+	say(&agent, &m);
+	if (_i == 1)
+		say(&agent, &m);
+	UNTIL(agent.gone);
+	link_is("none");
+	ck_assert_uint_eq(queue.count[MSG_TYPE_job_proof], (size_t)_i);
+	connects("new", 0);
+	link_is("new");
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -705,6 +760,7 @@ tests(void)
 	tcase_add_test(tc, test_bundle_too_large);
 	tcase_add_loop_test(tc, test_no_bundle, 0, 2);
 	tcase_add_test(tc, test_stranger);
+	tcase_add_loop_test(tc, test_proof, 0, 2);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
