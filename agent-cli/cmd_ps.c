@@ -13,8 +13,8 @@
 #include "cmd.h"
 #include "show.h"
 
-#define PS_MS 10000 /* for the list, and for each run of it */
-#define ROWS_MAX 100000
+#define PS_MS 10000 /* for a page of the list, and for each run of it */
+#define ROWS_MAX 1000000
 #define AGE_MAX 32
 
 struct row {
@@ -134,10 +134,31 @@ print_json(struct daemon_link *d, const struct list *l)
 	return 0;
 }
 
+/* All pages. What ends meanwhile is on one of them, or on none. */
+static int
+read_all(struct daemon_link *d, bool all, struct list *l)
+{
+	struct msg m = { .type = MSG_TYPE_ps }, a;
+	size_t n;
+	int r;
+
+	m.u.ps.all = all;
+	do {
+		n = l->n;
+		d->deadline_ms = clock_boot_ms() + PS_MS;
+		if ((r = daemon_call_rows(d, &m, add, l, &a)) != 0)
+			return r;
+		m.u.ps.after = a.u.ps_answer.next;
+		msg_free(&a);
+		/* A page without a row has none behind it. */
+	} while (m.u.ps.after != 0 && l->n > n);
+	return 0;
+}
+
 int
 cmd_ps(const struct cli *cli, int argc, char **argv)
 {
-	struct msg m = { .type = MSG_TYPE_ps }, a;
+	bool all = option_value(cli, "--all") != NULL;
 	struct list l = { .cli = cli };
 	struct daemon_link d;
 	size_t i;
@@ -145,10 +166,8 @@ cmd_ps(const struct cli *cli, int argc, char **argv)
 
 	if (argc != 0)
 		return -1;
-	m.u.ps.all = option_value(cli, "--all") != NULL;
 	if ((r = daemon_open(&d, cli->run_dir, "dispatchd", PS_MS)) == 0 &&
-	    (r = daemon_call_rows(&d, &m, add, &l, &a)) == 0) {
-		msg_free(&a);
+	    (r = read_all(&d, all, &l)) == 0) {
 		if (cli->json)
 			r = print_json(&d, &l);
 		else

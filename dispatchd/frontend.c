@@ -177,6 +177,10 @@ front_dispatch_client(struct peer *peer, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_rm:
 		front_call_rm(u, m->id, &m->u.rm);
 		break;
+	case MSG_TYPE_ps:
+	case MSG_TYPE_show:
+		front_call_look(u, m);
+		break;
 	default:
 		front_call(u, m, front.queue);
 		break;

@@ -20,6 +20,11 @@
 
 #define FRONTEND_NOFILE 1024
 #define FRONTEND_CALLS_MAX 1024 /* requests at the siblings */
+/*
+ * ps and show at the queue. Their answers are large, and all that the queue
+ * has not written to us yet has to stay below PEER_SIBLING_OUT_MAX.
+ */
+#define FRONTEND_LOOKS_MAX 16
 #define FRONTEND_WATCHES_MAX 256 /* runs that are waited for */
 #define FRONTEND_RELAY_MAX 64 /* streams that pass through here */
 #define FRONTEND_USER_RELAY_MAX 16 /* of clients of one uid */
@@ -35,6 +40,7 @@ struct user {
 	struct client client; /* clients.h has it as its own */
 	TAILQ_HEAD(, call) calls;
 	TAILQ_HEAD(, waiter) waits;
+	bool looking; /* one of its looks is at the queue */
 };
 
 struct front {
@@ -85,6 +91,7 @@ enum relay_way {
 struct call {
 	RB_ENTRY(call) by_id;
 	TAILQ_ENTRY(call) of_user;
+	TAILQ_ENTRY(call) look; /* while it waits to be asked */
 	struct user *user; /* NULL: it left, or has been answered */
 	int64_t client_id; /* as the client knows it, */
 	int64_t id; /* and the sibling */
@@ -101,10 +108,10 @@ struct call {
 	bool source_over, sink_over;
 	bool whole; /* it came to its end, and the sink wanted all of it */
 	size_t pending; /* passed on, not credited to the source yet */
-	/* A request, and an answer, that wait for the stream. */
+	/* A request, and an answer, that wait for the stream, or their turn. */
 	char run[RUNID_LEN + 1];
-	int64_t since;
-	bool follow;
+	int64_t since; /* ps: after */
+	bool follow; /* ps: all */
 	bool held;
 	struct msg answer;
 	char sha256[65];
@@ -112,6 +119,8 @@ struct call {
 
 /* Hand a request on; its answer comes back by itself. */
 void front_call(struct user *u, struct msg *m, struct peer *to);
+/* ps or show: a few at a time, of a client one, the others in turn. */
+void front_call_look(struct user *u, const struct msg *m);
 void front_call_run(struct user *u, int64_t id, const struct msg_run *m);
 void front_call_rm(struct user *u, int64_t id, const struct msg_rm *m);
 /* logs or bundle.get; the latter without since and follow. */
@@ -123,7 +132,7 @@ void front_call_user_gone(struct user *u);
 void front_call_tick(int64_t now);
 /* Its stream is over: what was held may go out. */
 void front_call_flush(struct call *c);
-/* Ask what was put off until the client gave credit. */
+/* Ask what was put off: until the client gave credit, or for its turn. */
 void front_call_ask(struct call *c);
 /* Answer the client with an error; the sibling's answer is awaited. */
 void front_call_fail(struct call *c, const char *code, const char *reason);

@@ -27,7 +27,13 @@ RB_GENERATE(front_calls, call, by_id, by_id)
 static struct front_calls calls = RB_INITIALIZER(&calls);
 static size_t ncalls;
 
+/* ps and show that wait for their turn; those that the queue has. */
+static TAILQ_HEAD(, call) looks = TAILQ_HEAD_INITIALIZER(looks);
+static size_t nlooks;
+
 static const char no_memory[] = "out of memory";
+
+static void looks_go(void);
 
 size_t
 front_call_count(void)
@@ -62,12 +68,32 @@ call_new(struct user *u, int64_t client_id, enum msg_type type, struct peer *to)
 	return c;
 }
 
+static bool
+is_look(const struct call *c)
+{
+	return c->type == MSG_TYPE_ps || c->type == MSG_TYPE_show;
+}
+
 static void
 call_part(struct call *c)
 {
-	if (c->user != NULL)
-		TAILQ_REMOVE(&c->user->calls, c, of_user);
+	if (c->user == NULL)
+		return;
+	if (is_look(c) && c->asked)
+		c->user->looking = false;
+	TAILQ_REMOVE(&c->user->calls, c, of_user);
 	c->user = NULL;
+}
+
+/* The queue has answered, or never had it. */
+static void
+look_end(struct call *c)
+{
+	if (!c->asked)
+		TAILQ_REMOVE(&looks, c, look);
+	else
+		nlooks--;
+	looks_go();
 }
 
 static void
@@ -77,6 +103,8 @@ call_free(struct call *c)
 	call_part(c);
 	RB_REMOVE(front_calls, &calls, c);
 	ncalls--;
+	if (is_look(c))
+		look_end(c);
 	free(c);
 }
 
@@ -146,6 +174,40 @@ front_call(struct user *u, struct msg *m, struct peer *to)
 
 	if (c != NULL)
 		ask(c, m);
+}
+
+static void
+looks_go(void)
+{
+	struct call *c, *next;
+
+	TAILQ_FOREACH_SAFE(c, &looks, look, next) {
+		if (nlooks >= FRONTEND_LOOKS_MAX)
+			return;
+		/* What of one client waits here is not its whole limit. */
+		if (c->user == NULL || c->user->looking)
+			continue;
+		TAILQ_REMOVE(&looks, c, look);
+		nlooks++;
+		c->user->looking = true;
+		front_call_ask(c);
+	}
+}
+
+void
+front_call_look(struct user *u, const struct msg *m)
+{
+	struct call *c = call_new(u, m->id, m->type, front.queue);
+
+	if (c == NULL)
+		return;
+	if (m->type == MSG_TYPE_ps) {
+		c->follow = m->u.ps.all;
+		c->since = m->u.ps.after;
+	} else
+		(void)strlcpy(c->run, m->u.show.run, sizeof(c->run));
+	TAILQ_INSERT_TAIL(&looks, c, look);
+	looks_go();
 }
 
 void
@@ -243,6 +305,11 @@ front_call_ask(struct call *c)
 		m.u.logs.since = c->since;
 		m.u.logs.follow = c->follow;
 		m.u.logs.stream = c->stream;
+	} else if (c->type == MSG_TYPE_ps) {
+		m.u.ps.all = c->follow;
+		m.u.ps.after = c->since;
+	} else if (c->type == MSG_TYPE_show) {
+		m.u.show.run = c->run;
 	} else {
 		m.u.bundle_get.run = c->run;
 		m.u.bundle_get.stream = c->stream;

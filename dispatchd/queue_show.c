@@ -8,7 +8,7 @@
 
 #include "dispatchd/queue.h"
 
-#define PS_MAX 1000 /* rows of one answer */
+#define PS_PAGE 200 /* rows of one answer: a quarter of a MiB at most */
 #define NOTE_PAIRS_MAX 64
 #define TIMES_MAX 32
 #define BUNDLE_PATH_MAX 256 /* msg.def: 255 */
@@ -88,6 +88,7 @@ struct listing {
 	int64_t id;
 	bool all;
 	int64_t count;
+	int64_t last, next; /* the number of the last row; 0, or more follow */
 };
 
 static bool
@@ -100,6 +101,12 @@ ps_row(const struct queue_row *row, void *arg)
 
 	if (!l->all && row->state == STATE_DONE)
 		return true;
+	if (l->count == PS_PAGE) {
+		l->next = l->last;
+		return false;
+	}
+	l->last = row->seq;
+	l->count++;
 	queue_time_now(&now);
 	queue_why_waits(row, why);
 	memset(&m, 0, sizeof(m));
@@ -117,17 +124,18 @@ ps_row(const struct queue_row *row, void *arg)
 	    ? now.wall_ms - row->submitted_wall_ms
 	    : 0;
 	queue_send(queue.frontend, &m);
-	return ++l->count < PS_MAX;
+	return true;
 }
 
 void
 client_ps(int64_t id, const struct msg_ps *p)
 {
-	struct listing l = { id, p->all, 0 };
+	struct listing l = { .id = id, .all = p->all };
 	struct msg m;
 
-	if (queue_store_each(queue.store, p->all ? FILTER_ALL : FILTER_OPEN, 0,
-	        PS_MAX, ps_row, &l) == -1) {
+	/* One more than a page holds, to know whether there is another. */
+	if (queue_store_each(queue.store, p->all ? FILTER_ALL : FILTER_OPEN,
+	        p->after, PS_PAGE + 1, ps_row, &l) == -1) {
 		client_refuse(
 		    id, client_store_code(), queue_store_why(queue.store));
 		return;
@@ -136,6 +144,7 @@ client_ps(int64_t id, const struct msg_ps *p)
 	m.type = MSG_TYPE_ps_answer;
 	m.id = id;
 	m.u.ps_answer.count = l.count;
+	m.u.ps_answer.next = l.next;
 	queue_send(queue.frontend, &m);
 }
 

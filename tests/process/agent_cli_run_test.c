@@ -857,6 +857,23 @@ START_TEST(for_people)
 }
 END_TEST
 
+/* What does not fit on one page of the daemon's is asked for. */
+START_TEST(pages)
+{
+	size_t n = 0;
+	char *p;
+
+	plan.rows = 7;
+	plan.page = 3;
+	start_daemon();
+	check_run("$CLI ps --all", 0);
+	for (p = out; (p = strstr(p, RUN)) != NULL; p++)
+		n++;
+	ck_assert_uint_eq(n, 7);
+	ck_assert_str_eq(asked(), "ps all 1\nps all 1\nps all 1\n");
+}
+END_TEST
+
 /* --- doctor ------------------------------------------------------------------
  */
 
@@ -924,6 +941,7 @@ main(void)
 	tcase_add_test(t, objects);
 	tcase_add_test(t, small_objects);
 	tcase_add_test(t, for_people);
+	tcase_add_test(t, pages);
 	tcase_add_test(t, doctor);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);

@@ -1022,7 +1022,7 @@ tell_row(int64_t id, const char *run)
 	send_(&queue, &m);
 }
 
-#define MANY 30
+#define MANY FRONTEND_LOOKS_MAX
 
 /* Each has the same id; they are answered in the other order. */
 START_TEST(test_ids)
@@ -1058,6 +1058,59 @@ START_TEST(test_ids)
 		msg_free(&row);
 		msg_free(&end);
 	}
+}
+END_TEST
+
+static void
+end_ps(int64_t id)
+{
+	struct msg m = { .type = MSG_TYPE_ps_answer, .id = id };
+
+	send_(&queue, &m);
+}
+
+/*
+ * What the queue has to answer at a time is bounded, of one client and of all;
+ * the others wait their turn, and those that leave take none.
+ */
+START_TEST(test_looks)
+{
+	struct side *greedy = client_new(), *c[FRONTEND_LOOKS_MAX];
+	int64_t id[FRONTEND_LOOKS_MAX];
+	int i;
+
+	for (i = 0; i < PEER_INFLIGHT_MAX; i++)
+		ask_plain(
+		    greedy, i + 1, i % 2 == 0 ? MSG_TYPE_ps : MSG_TYPE_show);
+	id[0] = expect_id(&queue, MSG_TYPE_ps);
+	for (i = 1; i < FRONTEND_LOOKS_MAX; i++) {
+		c[i] = client_new();
+		ask_plain(c[i], 1, MSG_TYPE_ps);
+		id[i] = expect_id(&queue, MSG_TYPE_ps);
+	}
+	c[0] = client_new();
+	ask_plain(c[0], 1, MSG_TYPE_ps);
+	quiet();
+	ck_assert_uint_eq(queue.n, 0);
+	end_ps(id[1]);
+	ck_assert_int_eq(expect_id(c[1], MSG_TYPE_ps_answer), 1);
+	/* Not the greedy one's second: it has one there. */
+	id[1] = expect_id(&queue, MSG_TYPE_ps);
+	quiet();
+	ck_assert_uint_eq(queue.n, 0);
+	end_ps(id[0]);
+	ck_assert_int_eq(expect_id(greedy, MSG_TYPE_ps_answer), 1);
+	send_error(&queue, expect_id(&queue, MSG_TYPE_show), "no_run");
+	expect_error(greedy, 2, "no_run");
+	id[0] = expect_id(&queue, MSG_TYPE_ps);
+	side_free(greedy);
+	alive();
+	end_ps(id[0]);
+	for (i = 2; i < FRONTEND_LOOKS_MAX; i++)
+		end_ps(id[i]);
+	end_ps(id[1]);
+	ck_assert_int_eq(expect_id(c[0], MSG_TYPE_ps_answer), 1);
+	ck_assert_uint_eq(queue.n, 0);
 }
 END_TEST
 
@@ -1254,6 +1307,7 @@ tests(void)
 	tcase_add_loop_test(tc, test_bundle_not_whole, 0, 4);
 	tcase_add_test(tc, test_wait);
 	tcase_add_test(tc, test_ids);
+	tcase_add_test(tc, test_looks);
 	tcase_add_test(tc, test_control_slow);
 	tcase_add_loop_test(tc, test_garbage, 0, N(garbage));
 	tcase_add_test(tc, test_stream_limits);

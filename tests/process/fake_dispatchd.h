@@ -60,7 +60,7 @@ static struct fake_plan {
 	const char
 	    *recorded; /* the hash that wait and show tell; NULL: right */
 	const char *claimed; /* the hash of bundle.get.answer; likewise */
-	size_t rows;
+	size_t rows, page; /* of ps; page 0: all in one */
 	bool denials;
 } plan;
 
@@ -363,9 +363,11 @@ fake_ps(struct fake_client *c, const struct msg *asked)
 {
 	struct msg m = { .type = MSG_TYPE_ps_row, .id = asked->id };
 	struct msg_ps_row *r = &m.u.ps_row;
-	size_t i;
+	size_t i, begin = (size_t)asked->u.ps.after, end = plan.rows;
 
 	fake_note("ps all %d\n", asked->u.ps.all);
+	if (plan.page != 0 && end - begin > plan.page)
+		end = begin + plan.page;
 	r->run = RUN;
 	r->state = "QUEUED";
 	r->class = "";
@@ -374,12 +376,13 @@ fake_ps(struct fake_client *c, const struct msg *asked)
 	r->repo = "https://x/\033[31m";
 	r->why = "memory";
 	r->age_ms = 61000;
-	for (i = 0; i < plan.rows; i++)
+	for (i = begin; i < end; i++)
 		(void)peer_send(c->peer, &m);
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_ps_answer;
 	m.id = asked->id;
-	m.u.ps_answer.count = (int64_t)plan.rows;
+	m.u.ps_answer.count = (int64_t)(end - begin);
+	m.u.ps_answer.next = end < plan.rows ? (int64_t)end : 0;
 	(void)peer_send(c->peer, &m);
 }
 

@@ -674,8 +674,7 @@ world_stop(void)
 
 /* --- the frontend ----------------------------------------------------- */
 
-/* Until the request is answered, well or not. */
-static enum msg_type
+enum msg_type
 asked(struct msg *m, enum msg_type well)
 {
 	struct side *f = &world.frontend;

@@ -94,6 +94,8 @@ const struct msg *heard(struct side *s, enum msg_type type, size_t n);
 /* --- the frontend's part ---------------------------------------------------
  */
 
+/* Send it, until it is answered: well, or by an error. */
+enum msg_type asked(struct msg *m, enum msg_type well);
 /*
  * Submit; the answer, run.accepted or error, is in world.frontend.last. With a
  * prompt there is none yet: MSG_TYPE_none.
