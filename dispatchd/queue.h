@@ -185,6 +185,7 @@ void qjob_ask(
 /* queue_stop.c: ended from outside */
 /* The tool is ended; what it has done so far is harvested. */
 void qjob_stop(struct qjob *j, enum queue_class class, const char *reason);
+void qjob_tell_stop(struct qjob *j); /* what was told may not have come */
 void qjob_deadlines(struct qjob *j);
 void qjob_engine_state(struct qjob *j, const struct msg_engine_state *s);
 

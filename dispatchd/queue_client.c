@@ -130,6 +130,21 @@ cancel_queued(struct queue_row *row)
 	return 0;
 }
 
+/*
+ * It is at work, and we have not met the engine since we began: what is on
+ * disk is found then.
+ */
+static int
+stop_later(struct queue_row *row)
+{
+	if (row->state >= STATE_EXITED || row->class != CLASS_NONE ||
+	    row->stop != CLASS_NONE)
+		return 0;
+	row->stop = CLASS_CANCELLED;
+	strlcpy(row->reason, "somebody stopped it", sizeof(row->reason));
+	return queue_store_save(queue.store, row);
+}
+
 void
 client_stop(int64_t id, const struct msg_stop *s)
 {
@@ -146,7 +161,8 @@ client_stop(int64_t id, const struct msg_stop *s)
 	if ((j = qjob_find(s->run)) != NULL) {
 		stopped(id, state);
 		qjob_stop(j, CLASS_CANCELLED, "somebody stopped it");
-	} else if (state == STATE_QUEUED && cancel_queued(&row) == -1)
+	} else if ((state == STATE_QUEUED ? cancel_queued(&row)
+	                                  : stop_later(&row)) == -1)
 		client_refuse(
 		    id, client_store_code(), queue_store_why(queue.store));
 	else

@@ -35,6 +35,7 @@ adopt(struct qjob *j, int64_t pid)
 	 */
 	j->record_due = j->row.state == STATE_COMMITTED;
 	j->told = j->row.state >= STATE_COMMITTED;
+	qjob_tell_stop(j);
 }
 
 static const char *

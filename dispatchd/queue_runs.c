@@ -57,6 +57,8 @@ proof(struct qjob *j, const struct msg_job_proof *p)
 static void
 link_changed(struct qjob *j, const char *phase)
 {
+	bool was = j->connected;
+
 	strlcpy(j->phase, phase, sizeof(j->phase));
 	j->connected = strcmp(phase, "none") != 0;
 	j->gone_at = j->connected ? 0 : clock_boot_ms();
@@ -64,6 +66,8 @@ link_changed(struct qjob *j, const char *phase)
 	if (j->connected && strcmp(phase, "new") != 0 &&
 	    strcmp(phase, "started") != 0 && j->row.state >= STATE_COMMITTED)
 		j->row.released = true;
+	if (j->connected && !was)
+		qjob_tell_stop(j);
 }
 
 static void

@@ -22,11 +22,32 @@ killed(struct qjob *j, const struct msg *m)
 	qjob_drive(j);
 }
 
+/*
+ * PID 1 kills at grace; if it does not come to an end, we do. It may have been
+ * away when it was first told, or have been told by those before us.
+ */
 void
-qjob_stop(struct qjob *j, enum queue_class class, const char *reason)
+qjob_tell_stop(struct qjob *j)
 {
 	struct msg m;
 
+	if (j->row.stop == CLASS_NONE || j->exited ||
+	    j->row.state < STATE_COMMITTED || j->row.state > STATE_RUNNING)
+		return;
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_job_stop;
+	m.u.job_stop.run = j->row.run;
+	m.u.job_stop.reason =
+	    j->row.stop == CLASS_DEADLINE ? "deadline" : "stop";
+	m.u.job_stop.grace_ms = QUEUE_GRACE_MS;
+	queue_send(queue.runs, &m);
+	if (j->kill_at == 0)
+		j->kill_at = clock_boot_ms() + 2 * QUEUE_GRACE_MS;
+}
+
+void
+qjob_stop(struct qjob *j, enum queue_class class, const char *reason)
+{
 	if (j->row.class != CLASS_NONE || j->row.stop != CLASS_NONE)
 		return;
 	log_info("run %s is stopped: %s", j->row.run, reason);
@@ -41,14 +62,7 @@ qjob_stop(struct qjob *j, enum queue_class class, const char *reason)
 		qjob_end(j, class, "%s", reason);
 		return;
 	}
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_job_stop;
-	m.u.job_stop.run = j->row.run;
-	m.u.job_stop.reason = class == CLASS_DEADLINE ? "deadline" : "stop";
-	m.u.job_stop.grace_ms = QUEUE_GRACE_MS;
-	queue_send(queue.runs, &m);
-	/* PID 1 kills at grace; if it does not come to an end, we do. */
-	j->kill_at = clock_boot_ms() + 2 * QUEUE_GRACE_MS;
+	qjob_tell_stop(j);
 	qjob_drive(j);
 }
 
