@@ -129,7 +129,8 @@ void agent_send(struct job *j, const struct msg *m);
 void agent_drop(struct job *j);
 
 /* runs_output.c */
-void output_begin(struct job *j, const struct msg_agent_output *m);
+/* Returns -1 when no output can begin there. */
+int output_begin(struct job *j, const struct msg_agent_output *m);
 /*
  * The output that PID 1 need not keep: what is stored, and what is given up
  * because our disk will not have it.

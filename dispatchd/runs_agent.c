@@ -335,7 +335,8 @@ agent_message(struct peer *p, struct msg *m, int fd, void *arg)
 		phase(j, &m->u.agent_phase);
 		break;
 	case MSG_TYPE_agent_output:
-		output_begin(j, &m->u.agent_output);
+		if (output_begin(j, &m->u.agent_output) == -1)
+			agent_wrong(j, "begins its output where none can be");
 		break;
 	case MSG_TYPE_agent_exited:
 		output_exited(j, &m->u.agent_exited);

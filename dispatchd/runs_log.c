@@ -117,7 +117,7 @@ segment_scan(struct segment *s)
 	struct chunk c;
 	uint8_t *buf = malloc(SCAN_LEN);
 	off_t pos = s->size;
-	int64_t to = s->to, dropped = 0;
+	int64_t to = s->to, dropped = 0, span;
 	ssize_t n = 0;
 	ptrdiff_t used;
 	size_t off;
@@ -130,7 +130,10 @@ segment_scan(struct segment *s)
 			used = chunk_read(&r, buf + off, (size_t)n - off, &c);
 			if (used == -1)
 				goto out;
-			to += c.kind == CHUNK_GAP ? c.gap : (int64_t)c.len;
+			span = c.kind == CHUNK_GAP ? c.gap : (int64_t)c.len;
+			if (span > RUNS_LOG_OFFSET_MAX - to)
+				goto out;
+			to += span;
 			dropped += c.kind == CHUNK_GAP ? c.gap : 0;
 			if (!chunk_whole(&r))
 				continue;
@@ -160,16 +163,18 @@ segment_open(struct runs_log *l, struct segment *s, unsigned number)
 	if (s->fd == -1)
 		return errno == ENOENT ? 0 : -1;
 	n = pread(s->fd, head, sizeof(head), 0);
-	if (n >= 0 && n < (ssize_t)sizeof(head)) {
+	if (n == -1)
+		return -1;
+	if (n == (ssize_t)sizeof(head) &&
+	    (memcmp(head, FILE_MAGIC, 8) != 0 || get64(head + 8) < 0)) {
+		errno = EBADMSG;
+		return -1;
+	}
+	if (n < (ssize_t)sizeof(head) ||
+	    get64(head + 8) > RUNS_LOG_OFFSET_MAX) {
 		close(s->fd);
 		s->fd = -1;
 		return 0;
-	}
-	if (n == -1)
-		return -1;
-	if (memcmp(head, FILE_MAGIC, 8) != 0 || get64(head + 8) < 0) {
-		errno = EBADMSG;
-		return -1;
 	}
 	s->from = s->to = s->seen_at = get64(head + 8);
 	s->size = s->seen_pos = FILE_HEADER_LEN;

@@ -15,6 +15,8 @@
 #include "dispatchd/runs_chunk.h"
 
 #define RUNS_LOG_LIMIT_MIN (256 * 1024)
+/* No tool prints so much: whatever says so is wrong, and sums stay sums. */
+#define RUNS_LOG_OFFSET_MAX ((int64_t)1 << 53)
 
 struct runs_log;
 

@@ -17,14 +17,16 @@ output_taken(const struct job *j)
 	return runs_log_bytes(j->log) + j->missing;
 }
 
-void
+int
 output_begin(struct job *j, const struct msg_agent_output *m)
 {
 	int64_t have = output_taken(j);
 
+	if (m->offset > RUNS_LOG_OFFSET_MAX)
+		return -1;
 	if (j->output != 0 || j->exited) {
 		log_warnx("run %s: a second stream of output", j->id);
-		return;
+		return 0;
 	}
 	/* It has dropped what we never got. */
 	if (m->offset > have)
@@ -36,6 +38,7 @@ output_begin(struct job *j, const struct msg_agent_output *m)
 		log_warnx("run %s: its output cannot be taken", j->id);
 		j->output = 0;
 	}
+	return 0;
 }
 
 /* What could not be written before comes first, as a gap. Returns 0 or -1. */
@@ -89,14 +92,16 @@ output_data(struct job *j, const uint8_t *buf, size_t len)
 {
 	struct chunk c;
 	ptrdiff_t used;
+	int64_t span;
 
 	while (len > 0) {
 		used = chunk_read(&j->chunks, buf, len, &c);
-		if (used <= 0 ||
-		    (c.kind == CHUNK_GAP && c.gap > 0 &&
-		        j->output_at > INT64_MAX - c.gap))
+		if (used <= 0)
 			return -1;
-		if (c.len > 0 || (c.kind == CHUNK_GAP && c.gap > 0))
+		span = c.kind == CHUNK_GAP ? c.gap : (int64_t)c.len;
+		if (span > RUNS_LOG_OFFSET_MAX - j->output_at)
+			return -1;
+		if (span > 0)
 			take(j, &c);
 		buf += used;
 		len -= (size_t)used;

@@ -539,6 +539,10 @@ static const struct {
 	{ { 3, 0, 0, 0, 0, 0, 0, 9 }, 8 }, /* a gap of another size */
 	{ { 3, 0, 0, 0, 0, 0, 0, 8, 0x80 }, 16 }, /* a negative one */
 	{ { 3, 0, 0, 0, 0, 0, 0, 8 }, 16 }, /* of nothing */
+	/* beyond any sum: 2^63 - 1, 2^53 + 1 */
+	{ { 3, 0, 0, 0, 0, 0, 0, 8, 0x7f, 255, 255, 255, 255, 255, 255, 255 },
+	    16 },
+	{ { 3, 0, 0, 0, 0, 0, 0, 8, 0, 0x20, 0, 0, 0, 0, 0, 1 }, 16 },
 };
 
 /* What is no output ends its link, and nothing else. */
@@ -551,6 +555,25 @@ START_TEST(test_garbage)
 	memcpy(buf, garbage[_i].bytes, sizeof(garbage[_i].bytes));
 	out_begins(OUT, buf, garbage[_i].n);
 	m.u.agent_output.stream = OUT;
+	say(&agent, &m);
+	UNTIL(agent.gone);
+	link_is("none");
+	connects("tool", 0);
+	link_is("tool");
+	prints(0, 1000);
+	exits(1000);
+	ck_assert_int_eq(closed(false)->bytes, 1000);
+}
+END_TEST
+
+/* Output that begins where no tool ever comes: bytes behind it have no sum. */
+START_TEST(test_far)
+{
+	struct msg m = plain(MSG_TYPE_agent_output, 0);
+
+	run_begins(1, 0);
+	m.u.agent_output.stream = OUT;
+	m.u.agent_output.offset = INT64_MAX;
 	say(&agent, &m);
 	UNTIL(agent.gone);
 	link_is("none");
@@ -754,6 +777,7 @@ tests(void)
 	tcase_add_test(tc, test_output_resumed);
 	tcase_add_loop_test(
 	    tc, test_garbage, 0, (int)(sizeof(garbage) / sizeof(garbage[0])));
+	tcase_add_test(tc, test_far);
 	tcase_add_test(tc, test_no_room);
 	tcase_add_test(tc, test_bundle_first);
 	tcase_add_test(tc, test_bundle);

@@ -223,6 +223,31 @@ START_TEST(test_headless)
 }
 END_TEST
 
+/* A sum that cannot be is where a log ends, and one that begins there none. */
+START_TEST(test_far)
+{
+	uint8_t gap[CHUNK_HEADER_LEN + CHUNK_GAP_LEN];
+	struct runs_log *l = log_open();
+	int fd;
+
+	fill(l, 0, PIECE);
+	runs_log_close(&l);
+	fd = openat(dirfd, "log", O_WRONLY | O_APPEND);
+	chunk_put_gap(gap, INT64_MAX);
+	ck_assert_int_eq(write(fd, gap, sizeof(gap)), sizeof(gap));
+	close(fd);
+	fd = openat(dirfd, "log.1", O_RDWR | O_CREAT, 0600);
+	ck_assert_int_eq(write(fd, "bhlog1\n\0\177\0\0\0\0\0\0\1", 16), 16);
+	close(fd);
+	l = log_open();
+	ck_assert_int_eq(runs_log_bytes(l), PIECE);
+	fill(l, PIECE, 2 * PIECE);
+	ck_assert_int_eq(runs_log_bytes(l), 2 * PIECE);
+	ck_assert_int_eq(runs_log_kept(l), 2 * PIECE);
+	runs_log_close(&l);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -238,6 +263,7 @@ main(void)
 	tcase_add_test(tc, test_torn);
 	tcase_add_test(tc, test_foreign);
 	tcase_add_test(tc, test_headless);
+	tcase_add_test(tc, test_far);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
