@@ -24,7 +24,8 @@
 #define QUEUE_ENGINE_MS 120000 /* the engine, which may pull at a disk */
 #define QUEUE_PROOF_MS 60000 /* from the start to the proof */
 #define QUEUE_RECONNECT_MS 60000 /* PID 1 comes back */
-#define QUEUE_HARVEST_MS 300000 /* from the tool's end to the bundle */
+/* From the tool's end to the bundle; PID 1 takes GIT_HARVEST_MS at most. */
+#define QUEUE_HARVEST_MS 720000
 #define QUEUE_LEAVE_MS 10000 /* PID 1 leaves when told */
 #define QUEUE_GRACE_MS 10000 /* between TERM and KILL */
 #define QUEUE_TICK_MS 500 /* deadlines are looked at so often */
@@ -32,6 +33,7 @@
 #define QUEUE_RETRY_MAX_MS 30000
 #define QUEUE_SUBMITS_MAX 32 /* prompts on their way here */
 #define QUEUE_WATCHERS_MAX 512
+#define QUEUE_TRIES_MAX 20 /* starts of one run, before it is given up */
 #define QUEUE_SIBLINGS_MAX 8 /* networks of others that a run tries */
 #define QUEUE_GATEWAY_HOST 1 /* of the run's /29 */
 #define QUEUE_AGENT_HOST 2
@@ -196,6 +198,7 @@ void queue_dispatch_runs(struct peer *p, struct msg *m, int fd, void *arg);
 void egress_init(void);
 /* Open every run of ours there anew, and have all others closed. */
 void egress_all(void);
+bool egress_reopen(struct qjob *j); /* true: it is asked for */
 void egress_open(struct qjob *j);
 void egress_close(struct qjob *j, call_fn *fn);
 void egress_status(struct qjob *j);

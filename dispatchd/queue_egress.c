@@ -20,6 +20,7 @@
 #include "dispatchd/queue.h"
 
 #define EGRESS_AGAIN_MS 1000
+#define PROOF_DENIAL "bulkhead.invalid:443 host"
 
 static struct event *again;
 static bool sync_due;
@@ -108,7 +109,7 @@ egress_all(void)
 	TAILQ_FOREACH_SAFE(j, &queue.jobs, entry, next) {
 		j->retry_at = 0;
 		if (j->row.state >= STATE_ADMITTED && !j->removing &&
-		    !call_waits(j))
+		    !call_waits(j) && peer_can_ask(queue.egressd))
 			egress_open(j);
 	}
 }
@@ -165,8 +166,8 @@ remedy(const struct qjob *j, const struct msg_error *e, char *buf, size_t len)
 		    (long long)queue.uid);
 	else if (strncmp(e->reason, "profile:", 8) == 0)
 		snprintf(buf, len,
-		    ": egressd.conf lacks the profile %.40s, the egress of "
-		    "profile %.40s",
+		    ": egressd.conf lacks the profile %.32s (profile %.32s in "
+		    "dispatchd.conf)",
 		    pr != NULL ? pr->egress : "", j->row.profile);
 	else if (strncmp(e->reason, "address:", 8) == 0 &&
 	    strcmp(e->error, "invalid") == 0)
@@ -175,17 +176,32 @@ remedy(const struct qjob *j, const struct msg_error *e, char *buf, size_t len)
 		    "run_networks of egressd.conf");
 }
 
+/*
+ * It has no way out, and will get none. One whose tool is at work, or was,
+ * hands back what it has; before that nothing is lost.
+ */
+static void
+door_lost(struct qjob *j, enum queue_class class, const char *why)
+{
+	if (j->row.state < STATE_COMMITTED)
+		qjob_end(j, class, "%s", why);
+	else if (j->row.state <= STATE_RUNNING)
+		qjob_stop(j, class, why);
+}
+
 static void
 refused(struct qjob *j, const struct msg_error *e)
 {
+	char why[QUEUE_REASON_MAX + 1];
 	char what[QUEUE_REASON_MAX / 2];
 
 	if (strcmp(e->error, "invalid") == 0 ||
 	    strcmp(e->error, "conflict") == 0 ||
 	    strcmp(e->error, "refused") == 0) {
 		remedy(j, e, what, sizeof(what));
-		qjob_end(j, CLASS_LOST_INFRA, "egressd: %s: %.80s%s", e->error,
+		snprintf(why, sizeof(why), "egressd: %.20s: %.80s%s", e->error,
 		    e->reason, what);
+		door_lost(j, CLASS_LOST_INFRA, why);
 		return;
 	}
 	log_warnx("run %s: egressd: %s", j->row.run, e->reason);
@@ -223,8 +239,8 @@ egress_open(struct qjob *j)
 	struct msg m;
 
 	if (pr == NULL) {
-		qjob_end(j, CLASS_LOST_INFRA, "its profile %s is gone",
-		    j->row.profile);
+		door_lost(j, CLASS_LOST_INFRA,
+		    "its profile is not configured any more");
 		return;
 	}
 	memset(&m, 0, sizeof(m));
@@ -235,31 +251,68 @@ egress_open(struct qjob *j)
 	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, egress_opened);
 }
 
+/*
+ * A run that is alive has its door opened again whenever it has none: egressd
+ * may be a new one, or had too much to do when it was asked.
+ */
+bool
+egress_reopen(struct qjob *j)
+{
+	if (j->egress_open || j->removing || j->row.stop != CLASS_NONE ||
+	    j->row.state < STATE_GATED || j->row.state > STATE_RUNNING ||
+	    queue.egressd == NULL || !queue.engine_ready || call_waits(j) ||
+	    !peer_can_ask(queue.egressd))
+		return false;
+	egress_open(j);
+	return true;
+}
+
 /* --- what it did ---------------------------------------------------------- */
+
+/*
+ * The proof asks the proxy for a host that nobody may have, to see that it
+ * answers. That denial, once, is no deed of the tool's. Returns its place, or
+ * the number of denials when it is not among them.
+ */
+static size_t
+proof_asked(const struct msg_run_status_answer *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->denials.n; i++) {
+		if (strcmp(s->denials.k[i], PROOF_DENIAL) == 0 &&
+		    strcmp(s->denials.v[i], "1") == 0)
+			break;
+	}
+	return i;
+}
 
 static void
 status_told(struct qjob *j, const struct msg *m)
 {
 	const struct msg_run_status_answer *s;
 	char text[64 * 1024];
-	size_t i;
+	size_t i, asked;
 
 	if (m == NULL || m->type != MSG_TYPE_run_status_answer) {
 		qjob_drive(j);
 		return;
 	}
 	s = &m->u.run_status_answer;
+	asked = proof_asked(s);
 	if (s->bytes_up + s->bytes_down != j->tunnel_bytes) {
 		j->tunnel_bytes = s->bytes_up + s->bytes_down;
 		j->output_at =
 		    clock_boot_ms() - (s->quiet_ms > 0 ? s->quiet_ms : 0);
 	}
 	j->row.allowed = s->allowed;
-	j->row.denied = s->denied;
+	j->row.denied = s->denied - (asked < s->denials.n);
 	j->row.bytes_up = s->bytes_up;
 	j->row.bytes_down = s->bytes_down;
 	text[0] = '\0';
 	for (i = 0; i < s->denials.n; i++) {
+		if (i == asked)
+			continue;
 		strlcat(text, s->denials.k[i], sizeof(text));
 		strlcat(text, "\t", sizeof(text));
 		strlcat(text, s->denials.v[i], sizeof(text));

@@ -118,13 +118,31 @@ egress_close(struct qjob *j, call_fn *fn)
 	qjob_ask(j, queue.egressd, MSG_TYPE_run_close, QUEUE_CALL_MS, fn);
 }
 
+/*
+ * It was to be tried again. Meanwhile somebody may have stopped it, and one
+ * that was released is never started a second time.
+ */
+static bool
+goes_back(struct qjob *j)
+{
+	if (!j->again)
+		return false;
+	if (j->row.class == CLASS_NONE && j->row.stop != CLASS_NONE)
+		j->row.class = j->row.stop;
+	if (j->row.class == CLASS_NONE && j->row.released)
+		j->row.class = CLASS_LOST_INFRA;
+	if (j->row.class == CLASS_NONE && j->row.tries >= QUEUE_TRIES_MAX)
+		j->row.class = CLASS_LOST_INFRA;
+	return j->row.class == CLASS_NONE;
+}
+
 /* All of it is down: the last rows. */
 static void
 over(struct qjob *j)
 {
 	struct queue_row row;
 
-	if (j->again) {
+	if (goes_back(j)) {
 		j->row.network[0] = j->row.container[0] = '\0';
 		if (!qjob_step(j, STATE_QUEUED, "%s", j->row.reason))
 			return;
@@ -266,7 +284,7 @@ drive_running(struct qjob *j)
 void
 qjob_exited(struct qjob *j, const struct msg_job_exited *m)
 {
-	if (j->exited)
+	if (j->exited || j->row.state < STATE_COMMITTED)
 		return;
 	j->exited = true;
 	j->row.exit_code = m->exit_code;

@@ -147,6 +147,8 @@ feed(struct qjob *j, const struct dispatch_profile *pr,
 void
 qjob_hand_over(struct qjob *j)
 {
+	static const struct dispatch_profile no_profile;
+	static const struct dispatch_tool no_tool;
 	const struct dispatch_profile *pr =
 	    dispatch_profile_find(queue.config, j->row.profile);
 	const struct dispatch_tool *tool =
@@ -155,6 +157,11 @@ qjob_hand_over(struct qjob *j)
 	uint8_t *prompt = NULL;
 	size_t len = 0;
 
+	/* What was begun needs neither; it is met again for its harvest. */
+	if (j->row.state >= STATE_COMMITTED) {
+		pr = pr != NULL ? pr : &no_profile;
+		tool = tool != NULL ? tool : &no_tool;
+	}
 	if (pr == NULL || tool == NULL) {
 		qjob_end(j, CLASS_LOST_INFRA,
 		    "its profile or tool is not configured any more");

@@ -83,7 +83,10 @@ act(struct qjob *j, enum queue_action a)
 		break;
 	case ACTION_REQUEUE:
 	case ACTION_KILL_REQUEUE:
-		qjob_requeue(j, "found so at the start");
+		if (j->row.stop != CLASS_NONE)
+			qjob_end(j, j->row.stop, "%s", j->row.reason);
+		else
+			qjob_requeue(j, "found so at the start");
 		break;
 	case ACTION_ADOPT:
 	case ACTION_WAIT:

@@ -70,9 +70,12 @@ link_changed(struct qjob *j, const char *phase)
 		qjob_tell_stop(j);
 }
 
+/* Only what was told to begin has begun. */
 static void
 released(struct qjob *j)
 {
+	if (j->row.state < STATE_COMMITTED || !j->told)
+		return;
 	j->row.released = true;
 	if (j->row.begun_boot_ms == 0)
 		j->row.begun_boot_ms = clock_boot_ms();

@@ -139,6 +139,8 @@ qjob_deadlines(struct qjob *j)
 		    killed);
 		return;
 	}
+	if (egress_reopen(j))
+		return;
 	if (!j->connected && j->started && !j->container_gone && !j->removing &&
 	    now - j->gone_at > QUEUE_RETRY_MS) {
 		j->gone_at = now;

@@ -8,7 +8,6 @@
 #include "dispatchd/queue_store_int.h"
 
 #define APPLICATION_ID 0x626b6451 /* "bkdQ", for file(1) */
-#define EVENTS_MAX 100000 /* of one run */
 
 /*
  * An upgrade is the statements from a version to the next, in one transaction
@@ -280,7 +279,7 @@ check_events(struct queue_store *s, const struct queue_row *row)
 	if (st == NULL)
 		return -1;
 	(void)sqlite3_bind_int64(st, 1, row->seq);
-	(void)sqlite3_bind_int64(st, 2, EVENTS_MAX);
+	(void)sqlite3_bind_int64(st, 2, -1); /* all of them */
 	memset(&e, 0, sizeof(e));
 	while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		n++;

@@ -1122,7 +1122,8 @@ START_TEST(test_control_slow)
 	static const char bytes[] =
 	    "\0\0\0\x36{\"type\":\"hello\",\"service\":\"t\",\"major\":1,"
 	    "\"version\":\"1\"}"
-	    "\0\0\0\x20{\"type\":\"ps\",\"id\":1,\"all\":false}";
+	    "\0\0\0\x2a{\"type\":\"ps\",\"id\":1,\"all\":false,"
+	    "\"after\":0}";
 	int64_t id;
 
 	ck_assert_int_eq(

@@ -95,6 +95,46 @@ START_TEST(test_refusals)
 }
 END_TEST
 
+/* A tool at work is not torn down: it hands back what it has. */
+START_TEST(test_refused_later)
+{
+	char run[RUNID_LEN + 1];
+
+	submit_run("a", run);
+	until_state(run, "RUNNING");
+	world.play.egress_error = refusals[1].code;
+	world.play.egress_reason = refusals[1].reason;
+	peer_free(&world.egressd.p);
+	heard(&world.runs, MSG_TYPE_job_stop, 1);
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_remove], 0);
+	tool_ends(run, 1);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "lost_infra");
+}
+END_TEST
+
+/* Nor is it left without a way out, when that could not be had at once. */
+START_TEST(test_asked_again)
+{
+	char run[RUNID_LEN + 1];
+	size_t opens;
+
+	submit_run("a", run);
+	until_state(run, "RUNNING");
+	opens = world.egressd.count[MSG_TYPE_run_open];
+	world.play.egress_error = "draining";
+	world.play.egress_reason = "not now";
+	peer_free(&world.egressd.p);
+	heard(&world.egressd, MSG_TYPE_run_open, opens + 1);
+	world.play.egress_error = NULL;
+	heard(&world.egressd, MSG_TYPE_run_open, opens + 2);
+	ck_assert_str_eq(show(run)->state, "RUNNING");
+	tool_ends(run, 0);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "ok");
+}
+END_TEST
+
 /* What passes is waited for. */
 START_TEST(test_busy)
 {
@@ -125,6 +165,8 @@ tests(void)
 	tcase_add_test(tc, test_comes_back);
 	tcase_add_loop_test(tc, test_refusals, 0,
 	    (int)(sizeof(refusals) / sizeof(refusals[0])));
+	tcase_add_test(tc, test_refused_later);
+	tcase_add_test(tc, test_asked_again);
 	tcase_add_test(tc, test_busy);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
