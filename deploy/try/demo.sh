@@ -44,7 +44,7 @@ timeline()
 		result "$verdict" "$when" "$name" "$seen"
 	done < <(python3 -I "$parts/timeline.py" "$work" "$run" "$connections" \
 	    "$LISTED" "$UNLISTED" 2>>"$work/log/timeline.log" 9>&- ||
-	    printf 'not ok\t\ttimeline\tsee %s\n' "$work/log/timeline.log")
+	    printf 'not ok\t-\ttimeline\tsee %s\n' "$work/log/timeline.log")
 	[ -z "$failed" ] || exit 1
 }
 

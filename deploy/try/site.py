@@ -102,6 +102,7 @@ class Server(socketserver.ThreadingTCPServer):
 def main():
     address, directory = sys.argv[1:]
     Handler.root = directory
+    os.chdir(directory)     # git has to be able to enter where it is started
     Server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     Server.context.load_cert_chain(directory + "/cert.pem",
                                    directory + "/key.pem")

@@ -53,7 +53,7 @@ class Timeline:
         self.steps.sort(key=lambda s: (s[0] is None, s[0] or 0))
         for when, name, good, seen in self.steps:
             print("ok" if good else "not ok",
-                  "" if when is None else "+%.3f" % (when - zero), name,
+                  "-" if when is None else "+%.3f" % (when - zero), name,
                   " ".join(str(seen).split()), sep="\t")
 
 
