@@ -6,8 +6,7 @@
 
 #include <nss.h>
 
-static void __attribute__((constructor))
-names_from_files(void)
+static void __attribute__((constructor)) names_from_files(void)
 {
 	(void)__nss_configure_lookup("passwd", "files");
 	(void)__nss_configure_lookup("group", "files");
