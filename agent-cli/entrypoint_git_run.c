@@ -16,6 +16,7 @@
 
 #include "libcommon/clock.h"
 #include "libcommon/fd.h"
+#include "libcommon/log.h"
 
 #include "entrypoint_child.h"
 #include "entrypoint_git.h"
@@ -258,7 +259,10 @@ wait_for(struct git *g, struct call *c, int64_t until)
 	return -1;
 }
 
-/* The last line that says something. */
+/*
+ * The last line that says something, as printable ASCII: it holds names and
+ * words of strangers in whatever bytes they like, and goes into messages.
+ */
 static void
 last_line(struct git *g, struct call *c)
 {
@@ -268,7 +272,8 @@ last_line(struct git *g, struct call *c)
 	while (c->errlen > 0 && strchr("\r\n ", c->errors[c->errlen - 1]))
 		c->errors[--c->errlen] = '\0';
 	p = strrchr(c->errors, '\n');
-	(void)strlcpy(g->err, p != NULL ? p + 1 : c->errors, sizeof(g->err));
+	p = p != NULL ? p + 1 : c->errors;
+	(void)log_escape(g->err, sizeof(g->err), p, strlen(p));
 }
 
 static void

@@ -173,6 +173,21 @@ START_TEST(clone_no_origin)
 }
 END_TEST
 
+/* What git says of names in no encoding is said in printable ASCII. */
+START_TEST(clone_odd_bytes)
+{
+	const char *p;
+
+	make_origin();
+	job.base = "caf\351\033[2J";
+	git_clone(&job, &r);
+	ck_assert_int_eq(r.end, GIT_FAILED);
+	ck_assert_msg(strstr(r.why, "caf\\xe9") != NULL, "%s", r.why);
+	for (p = r.why; *p != '\0'; p++)
+		ck_assert_msg(*p >= 0x20 && *p <= 0x7e, "%s", r.why);
+}
+END_TEST
+
 /* Only the one protocol, whatever the URL says. */
 START_TEST(clone_protocols)
 {
@@ -411,6 +426,7 @@ main(void)
 	tcase_add_test(t, clone_branch);
 	tcase_add_test(t, clone_no_branch);
 	tcase_add_test(t, clone_no_origin);
+	tcase_add_test(t, clone_odd_bytes);
 	tcase_add_loop_test(t, clone_protocols, 0, 5);
 	tcase_add_test(t, clone_empty);
 	tcase_add_loop_test(
