@@ -38,6 +38,9 @@ check(const struct cli *cli)
 		complain("--bundle needs the end, which --detach leaves");
 		return -1;
 	}
+	value = option_value(cli, "--bundle");
+	if (value != NULL && !bundle_file_fits(value))
+		return -1;
 	return 0;
 }
 

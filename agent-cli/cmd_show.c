@@ -109,7 +109,7 @@ cmd_show(const struct cli *cli, int argc, char **argv)
 	char *text;
 	int r;
 
-	if (run == NULL)
+	if (run == NULL || (file != NULL && !bundle_file_fits(file)))
 		return -1;
 	m.u.show.run = run;
 	if ((r = daemon_ask(cli, &m, &a)) != 0)

@@ -250,6 +250,11 @@ struct bundle {
 	void *arg;
 };
 
+/*
+ * May a bundle be written there? It is renamed to that name, so what is no
+ * ordinary file, a device or a link, would be gone. Complains if not.
+ */
+bool bundle_file_fits(const char *file);
 void bundle_init(struct bundle *b, struct link *l, const char *file);
 /* Remove what is unfinished. */
 void bundle_free(struct bundle *b);

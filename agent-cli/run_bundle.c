@@ -3,6 +3,8 @@
  * its hash is right.
  */
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,6 +32,20 @@ cannot(const struct bundle *b, const char *what)
 	complain("%s: %s: %s", shown, what, strerror(errno));
 	free(shown);
 	return -1;
+}
+
+bool
+bundle_file_fits(const char *file)
+{
+	struct stat st;
+	char *shown;
+
+	if (lstat(file, &st) == -1 || S_ISREG(st.st_mode))
+		return true;
+	shown = visible(file, strlen(file));
+	complain("%s: is there and no ordinary file; name another", shown);
+	free(shown);
+	return false;
 }
 
 /* In the same directory, since renaming is what makes it whole. */
