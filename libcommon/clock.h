@@ -17,7 +17,10 @@ int64_t clock_boot_ms(void);
 void clock_rfc3339(char buf[CLOCK_RFC3339_LEN]);
 /* The same of a time in milliseconds since 1970. */
 void clock_rfc3339_of(int64_t wall_ms, char buf[CLOCK_RFC3339_LEN]);
-/* Identifies this boot of the machine; "unknown" when the system has none. */
+/*
+ * Identifies this boot of the machine; "unknown" when the system has none. A
+ * process in a sandbox has what it read before it went in.
+ */
 void clock_boot_id(char buf[CLOCK_BOOT_ID_LEN]);
 
 #endif

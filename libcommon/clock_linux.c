@@ -21,17 +21,17 @@ clock_boot_ms(void)
 void
 clock_boot_id(char buf[CLOCK_BOOT_ID_LEN])
 {
-	ssize_t n = -1;
+	/* Behind a sandbox the file cannot be opened any more. */
+	static char kept[CLOCK_BOOT_ID_LEN];
+	ssize_t n;
 	int fd;
 
-	if ((fd = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC)) != -1) {
-		n = read(fd, buf, CLOCK_BOOT_ID_LEN - 1);
+	if (kept[0] == '\0' &&
+	    (fd = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC)) != -1) {
+		n = read(fd, kept, sizeof(kept) - 1);
 		close(fd);
+		kept[n > 0 ? n : 0] = '\0';
+		kept[strcspn(kept, "\n")] = '\0';
 	}
-	if (n > 0) {
-		buf[n] = '\0';
-		buf[strcspn(buf, "\n")] = '\0';
-	}
-	if (n <= 0 || buf[0] == '\0')
-		strlcpy(buf, "unknown", CLOCK_BOOT_ID_LEN);
+	strlcpy(buf, kept[0] != '\0' ? kept : "unknown", CLOCK_BOOT_ID_LEN);
 }

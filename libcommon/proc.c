@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libcommon/clock.h"
 #include "libcommon/fd.h"
 #include "libcommon/log.h"
 #include "libcommon/proc.h"
@@ -135,7 +136,7 @@ proc_enter(const struct proc_self *self, unsigned long nofile,
 		        purpose == SANDBOX_QUEUE
 		    ? PROC_FD_FIRST
 		    : 0 };
-	char ident[IDENT_LEN];
+	char ident[IDENT_LEN], boot_id[CLOCK_BOOT_ID_LEN];
 
 	snprintf(ident, sizeof(ident), "%s/%s", self->daemon, self->role);
 	log_set_ident(ident);
@@ -143,7 +144,9 @@ proc_enter(const struct proc_self *self, unsigned long nofile,
 	fd_close_from(PROC_FD_FIRST + (int)self->nlinks);
 	leave_signals_to_parent();
 	must("limits", limit(nofile));
+	/* Read once, for good: behind the sandbox neither can be. */
 	tzset();
+	clock_boot_id(boot_id);
 	must("dropping privileges",
 	    proc_drop(self->uid, self->gid, self->group, keep_caps));
 	must("chdir /", chdir("/"));

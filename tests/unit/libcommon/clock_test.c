@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,9 +75,17 @@ END_TEST
 START_TEST(test_boot_id)
 {
 	char a[CLOCK_BOOT_ID_LEN], b[CLOCK_BOOT_ID_LEN];
+	struct rlimit before, none;
 
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
 	clock_boot_id(a);
+	/* as in a sandbox, where nothing can be opened */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
 	clock_boot_id(b);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_str_ne(b, "unknown");
 	ck_assert_str_ne(a, "");
 	ck_assert_str_eq(a, b);
 	ck_assert_ptr_null(strchr(a, '\n'));
