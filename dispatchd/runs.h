@@ -25,6 +25,8 @@
 #define RUNS_READERS_MAX 64 /* of logs and bundles, at a time */
 #define RUNS_READERS_OF_RUN_MAX 16
 #define RUNS_STORED_STEP (256 * 1024) /* PID 1 hears what is stored */
+#define RUNS_WORDS_MAX 64 /* messages of PID 1 on one link; it needs some ten \
+	                   */
 #define RUNS_TELL_MS 1000 /* the queue hears of output, at most */
 #define RUNS_RESERVE_SHARE 2 /* of disk_reserve is left to bundles */
 #define RUNS_PROMPT_MAX (4 * 1024 * 1024)
@@ -72,6 +74,7 @@ struct job {
 	char phase[17]; /* as it said last */
 	bool start_sent;
 	bool proof_seen, released_seen; /* on this link */
+	unsigned words; /* how many messages came on it */
 	uint32_t output; /* its stream of output; 0: none */
 	struct chunk_reader chunks;
 	int64_t output_at; /* offset of its next byte */

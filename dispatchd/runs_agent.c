@@ -60,6 +60,7 @@ agent_drop(struct job *j)
 	/* What came in part comes again. */
 	j->output = 0;
 	j->start_sent = j->proof_seen = j->released_seen = false;
+	j->words = 0;
 	j->prompt.sent = j->ca.sent = 0;
 	memset(&j->chunks, 0, sizeof(j->chunks));
 	bundle_drop(j);
@@ -319,6 +320,11 @@ agent_message(struct peer *p, struct msg *m, int fd, void *arg)
 
 	if (!in_order(j, m->type)) {
 		agent_wrong(j, "speaks out of turn");
+		return;
+	}
+	/* Each goes on to the queue, or to the disk; neither is PID 1's. */
+	if (++j->words > RUNS_WORDS_MAX) {
+		agent_wrong(j, "talks without end");
 		return;
 	}
 	switch (m->type) {

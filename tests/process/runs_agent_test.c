@@ -763,6 +763,24 @@ START_TEST(test_proof)
 }
 END_TEST
 
+/* What it says goes on to the queue, which is not its to fill. */
+START_TEST(test_talk)
+{
+	struct msg m = plain(MSG_TYPE_agent_phase, 0);
+	int i;
+
+	run_begins(1, 0);
+	m.u.agent_phase.phase = "cloning";
+	for (i = 0; i < 200; i++)
+		say(&agent, &m);
+	UNTIL(agent.gone);
+	link_is("none");
+	ck_assert_uint_le(queue.count[MSG_TYPE_job_phase], 64);
+	connects("new", 0);
+	link_is("new");
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -778,6 +796,7 @@ tests(void)
 	tcase_add_loop_test(
 	    tc, test_garbage, 0, (int)(sizeof(garbage) / sizeof(garbage[0])));
 	tcase_add_test(tc, test_far);
+	tcase_add_test(tc, test_talk);
 	tcase_add_test(tc, test_no_room);
 	tcase_add_test(tc, test_bundle_first);
 	tcase_add_test(tc, test_bundle);
