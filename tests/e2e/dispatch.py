@@ -86,7 +86,7 @@ class Engine:
 
     def kill(self):
         """kill -9 of dockerd, with which its containerd goes; the containers
-        live on for now. Where nobody reaps orphans a containerd that is dead
+        live on. Where nobody reaps orphans a containerd that is dead
         looks alive to the next dockerd, which would wait for it."""
         self.proc.kill()
         self.proc.wait()

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "store_fixture.h"
+#include "tests/words.h"
 
 /* --- submit ------------------------------------------------------------------
  */
@@ -462,7 +463,7 @@ copy_file(const char *from, const char *to)
 
 	(void)strlcpy(path, fixture_path(from), sizeof(path));
 	snprintf(cmd, sizeof(cmd), "cp %s %s", path, fixture_path(to));
-	ck_assert_int_eq(system(cmd), 0);
+	ck_assert_int_eq(words_shell(cmd), 0);
 }
 
 /* F14: the file alone from a backup; another's; none at all. */
@@ -510,14 +511,14 @@ START_TEST(test_versions)
 	copy_file("queue.db", "good");
 	snprintf(cmd, sizeof(cmd), "sqlite3 %s 'PRAGMA user_version=%d'",
 	    fixture_path("queue.db"), QUEUE_STORE_VERSION + 1);
-	if (system(cmd) != 0)
+	if (words_shell(cmd) != 0)
 		return; /* no such program here */
 	ck_assert_ptr_nonnull(
 	    strstr(fixture_refused(STORE_CORRUPT), "later dispatchd"));
 	copy_file("good", "queue.db");
 	snprintf(cmd, sizeof(cmd), "sqlite3 %s 'CREATE TABLE more(x)'",
 	    fixture_path("queue.db"));
-	ck_assert_int_eq(system(cmd), 0);
+	ck_assert_int_eq(words_shell(cmd), 0);
 	ck_assert_ptr_nonnull(strstr(fixture_refused(STORE_CORRUPT), "schema"));
 }
 END_TEST
