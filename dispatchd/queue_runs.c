@@ -8,6 +8,8 @@
 
 #include "dispatchd/queue.h"
 
+#define PROBE_PROXY_CHECK "proxy answers" /* as agent-cli names it */
+
 static void
 record_proof(const struct qjob *j, const struct msg_job_proof *p)
 {
@@ -40,6 +42,27 @@ note_proof(struct qjob *j, const struct msg_job_proof *p)
 		    queue_store_why(queue.store));
 }
 
+/*
+ * All is closed, but the proxy did not answer: egressd was away just then. No
+ * boundary is violated by that, and nothing has begun.
+ */
+static bool
+proxy_away(const struct msg_job_proof *p)
+{
+	bool away = false;
+	size_t i;
+
+	for (i = 0; i < p->checks.n; i++) {
+		if (strncmp(p->checks.v[i], "violation: ", 11) != 0 &&
+		    strncmp(p->checks.v[i], "not tried: ", 11) != 0)
+			continue;
+		if (strcmp(p->checks.k[i], PROBE_PROXY_CHECK) != 0)
+			return false;
+		away = true;
+	}
+	return away;
+}
+
 static void
 proof(struct qjob *j, const struct msg_job_proof *p)
 {
@@ -50,6 +73,8 @@ proof(struct qjob *j, const struct msg_job_proof *p)
 	note_proof(j, p);
 	if (p->ok)
 		j->proved = true;
+	else if (proxy_away(p))
+		qjob_requeue(j, "its proxy did not answer the proof");
 	else
 		j->proof_bad = true;
 }

@@ -77,6 +77,37 @@ START_TEST(test_no_other)
 }
 END_TEST
 
+/* egressd was killed in the midst of a proof: that is no way out. */
+START_TEST(test_proxy_away)
+{
+	char run[RUNID_LEN + 1];
+
+	world.play.proof_ok = false;
+	world.play.proof_text = "violation: 10.201.0.1 port 3128: ECONNREFUSED";
+	submit_run("a", run);
+	heard(&world.engine, MSG_TYPE_engine_remove, 1);
+	world.play.proof_ok = true;
+	world.play.proof_text = NULL;
+	until_state(run, "RUNNING");
+}
+END_TEST
+
+/* Whatever the proxy does: what is open is a violation, and final. */
+START_TEST(test_open)
+{
+	char run[RUNID_LEN + 1];
+
+	world.play.proof_ok = false;
+	world.play.direct_text = "violation: 192.0.2.1 port 443: connected";
+	if (_i == 1)
+		world.play.proof_text =
+		    "violation: 10.201.0.1 port 3128: ECONNREFUSED";
+	submit_run("a", run);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "boundary_violation");
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -90,6 +121,8 @@ tests(void)
 	tcase_add_test(tc, test_alone);
 	tcase_add_test(tc, test_others);
 	tcase_add_test(tc, test_no_other);
+	tcase_add_test(tc, test_proxy_away);
+	tcase_add_loop_test(tc, test_open, 0, 2);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

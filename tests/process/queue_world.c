@@ -251,7 +251,8 @@ link_is(const char *run, const char *phase)
 static void
 connects(const char *run)
 {
-	static const char *const k[] = { "proxy" }, *const v[] = { "held" };
+	static const char *const k[] = { "proxy answers", "direct tcp v4" };
+	const char *v[] = { "answers", "ECONNREFUSED" };
 	struct msg m = plain(MSG_TYPE_job_proof, 0);
 
 	if (world.play.phase == NULL)
@@ -259,11 +260,15 @@ connects(const char *run)
 	link_is(run, world.play.phase);
 	if (!world.play.prove)
 		return;
+	if (world.play.proof_text != NULL)
+		v[0] = world.play.proof_text;
+	if (world.play.direct_text != NULL)
+		v[1] = world.play.direct_text;
 	m.u.job_proof.run = run;
 	m.u.job_proof.ok = world.play.proof_ok;
 	m.u.job_proof.checks.k = k;
 	m.u.job_proof.checks.v = v;
-	m.u.job_proof.checks.n = 1;
+	m.u.job_proof.checks.n = 2;
 	say(&world.runs, &m);
 }
 

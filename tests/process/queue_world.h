@@ -42,6 +42,7 @@ struct play {
 	const char *egress_error, *egress_reason; /* in place of run.opened */
 	const char *phase; /* of a PID 1 that connects; NULL: it does not */
 	bool prove, proof_ok;
+	const char *proof_text, *direct_text; /* what it met; NULL: all well */
 	bool begin; /* PID 1 begins when it is told */
 	bool leave; /* and leaves when all is stored */
 	int64_t exit_code; /* of a container that is exited */
