@@ -25,8 +25,8 @@
 #define RUNS_READERS_MAX 64 /* of logs and bundles, at a time */
 #define RUNS_READERS_OF_RUN_MAX 16
 #define RUNS_STORED_STEP (256 * 1024) /* PID 1 hears what is stored */
-#define RUNS_WORDS_MAX 64 /* messages of PID 1 on one link; it needs some ten \
-	                   */
+/* Messages of PID 1 on one link; it needs some ten. */
+#define RUNS_WORDS_MAX 64
 #define RUNS_TELL_MS 1000 /* the queue hears of output, at most */
 #define RUNS_RESERVE_SHARE 2 /* of disk_reserve is left to bundles */
 #define RUNS_PROMPT_MAX (4 * 1024 * 1024)
