@@ -237,6 +237,7 @@ def without_docker(w, a, b):
 
 # What only root could send, with the run's address and with others.
 FORGE = """
+import socket
 for proto in 1, 2, 17, 47, 132:
     s = socket.socket(socket.AF_INET, socket.SOCK_RAW, proto)
     for to in "198.51.100.1", "169.254.169.254", "10.99.0.2", "%s", "%s":
@@ -327,7 +328,9 @@ def main():
     zone = {n: ["A:" + ORIGIN] for n in (HOST, FOREIGN)}
     zone["*.%s.test" % WORD] = ["A:198.51.100.9"]
     with Boundary(zone) as w:
-        w.start_dispatchd()
+        # Room for a third one beside the two.
+        w.start_dispatchd(w.dispatch_config(capacity={
+            "memory": "2g", "cpus": 3, "pids": 2048, "runs": 3}))
         a, b = runs(w)
         ground(w)
         closed(w, "as it is", [a, b], lambda r: b if r is a else a)
