@@ -345,6 +345,7 @@ dispatch_parent(struct peer *p, struct msg *m, int fd, void *arg)
 		break;
 	case MSG_TYPE_go:
 		queue.go = true;
+		queue_record_owed();
 		egress_init();
 		recover_begin();
 		prune_begin();
@@ -448,6 +449,7 @@ tick(int fd, short what, void *arg)
 	TAILQ_FOREACH_SAFE(j, &queue.jobs, entry, next)
 		qjob_deadlines(j);
 	if (queue.go) {
+		queue_record_tick();
 		disk_tick();
 		prune_tick();
 	}

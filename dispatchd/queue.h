@@ -141,9 +141,6 @@ struct queue_need qjob_need(const struct queue_row *row);
  */
 bool qjob_step(struct qjob *j, enum queue_state to, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* On record that a run came here from another state; COMMITTED never. */
-void queue_record_step(
-    const struct queue_row *row, enum queue_state from, const char *evidence);
 /* Do what the present state asks for, if nothing is under way. */
 void qjob_drive(struct qjob *j);
 /* The n-th address of the run's own network. */
@@ -151,8 +148,18 @@ const char *
 qjob_address(const struct qjob *j, unsigned n, char buf[NETADDR_TEXT_MAX]);
 /* Later, longer each time. */
 void qjob_retry(struct qjob *j);
-/* COMMITTED again on record, after it could not be; answered by a drive. */
-void qjob_record_commit(struct qjob *j);
+
+/* queue_record.c: steps on record */
+/* A request became a run; pid is whose it was. */
+void queue_record_accept(const struct queue_row *row, int64_t pid);
+/* The row's last step, which led it from another state; COMMITTED never. */
+void queue_record_step(
+    const struct queue_row *row, enum queue_state from, const char *evidence);
+/* COMMITTED; when it is on record the job is driven, with release_due set. */
+void queue_record_commit(struct qjob *j, const char *evidence);
+/* All that is not known to be on record is sent. */
+void queue_record_owed(void);
+void queue_record_tick(void);
 
 /* queue_next.c: runs that wait */
 /* Begin those that can be. */

@@ -265,7 +265,7 @@ drive_committed(struct qjob *j)
 	} else if (j->row.stop != CLASS_NONE)
 		return;
 	else if (j->record_due)
-		qjob_record_commit(j);
+		queue_record_commit(j, "recorded when it could be");
 	else if (j->release_due && j->connected)
 		release(j);
 }

@@ -66,82 +66,6 @@ qjob_free(struct qjob *j)
 
 /* --- states ----------------------------------------------------------- */
 
-/* A commit whose record is on its way; the job may be gone before it is. */
-struct commit {
-	char run[RUNID_LEN + 1];
-	int64_t at; /* its state_at */
-};
-
-/*
- * COMMITTED is on disk; that the tool may begin has to be on record as well.
- * Not recorded, it waits: nothing has begun.
- */
-static void
-commit_recorded(bool ok, void *arg)
-{
-	struct commit *c = arg;
-	struct qjob *j = qjob_find(c->run);
-	bool same = j != NULL && j->row.state == STATE_COMMITTED &&
-	    j->state_at == c->at;
-
-	free(c);
-	if (!same)
-		return;
-	if (!ok) {
-		log_warnx("run %s: its commit is not recorded yet", j->row.run);
-		j->record_due = true;
-		qjob_retry(j);
-		return;
-	}
-	j->release_due = true;
-	qjob_drive(j);
-}
-
-static struct msg
-record_of(
-    const struct queue_row *row, enum queue_state from, const char *evidence)
-{
-	struct msg m;
-
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_rec_run_state;
-	m.u.rec_run_state.run = row->run;
-	m.u.rec_run_state.from = queue_state_name(from);
-	m.u.rec_run_state.to = queue_state_name(row->state);
-	m.u.rec_run_state.class =
-	    row->class != CLASS_NONE ? queue_class_name(row->class) : NULL;
-	m.u.rec_run_state.evidence = evidence;
-	return m;
-}
-
-void
-queue_record_step(
-    const struct queue_row *row, enum queue_state from, const char *evidence)
-{
-	struct msg m = record_of(row, from, evidence);
-
-	audit_client_send_lasting(queue.audit, &m);
-}
-
-static void
-record_commit(const struct qjob *j, const char *evidence)
-{
-	struct msg m = record_of(&j->row, STATE_GATED, evidence);
-	struct commit *c = xcalloc(1, sizeof(*c));
-
-	(void)strlcpy(c->run, j->row.run, sizeof(c->run));
-	c->at = j->state_at;
-	if (audit_client_send(queue.audit, &m, commit_recorded, c) == -1)
-		commit_recorded(false, c);
-}
-
-void
-qjob_record_commit(struct qjob *j)
-{
-	j->record_due = false;
-	record_commit(j, "recorded when it could be");
-}
-
 bool
 qjob_step(struct qjob *j, enum queue_state to, const char *fmt, ...)
 {
@@ -167,7 +91,7 @@ qjob_step(struct qjob *j, enum queue_state to, const char *fmt, ...)
 	j->retry_ms = 0;
 	j->retry_at = 0;
 	if (to == STATE_COMMITTED)
-		record_commit(j, evidence);
+		queue_record_commit(j, evidence);
 	else
 		queue_record_step(&j->row, from, evidence);
 	client_event(&j->row, NULL);

@@ -313,7 +313,7 @@ external(const struct qjob *j, const char *detail)
 	m.type = MSG_TYPE_rec_external;
 	m.u.rec_external.run = j->row.run;
 	m.u.rec_external.what = detail;
-	audit_client_send_lasting(queue.audit, &m);
+	audit_client_send_lasting(queue.audit, &m, NULL, NULL);
 }
 
 void

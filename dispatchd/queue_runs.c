@@ -20,7 +20,7 @@ record_proof(const struct qjob *j, const struct msg_job_proof *p)
 	m.u.rec_proof.run = j->row.run;
 	m.u.rec_proof.ok = p->ok;
 	m.u.rec_proof.checks = p->checks;
-	audit_client_send_lasting(queue.audit, &m);
+	audit_client_send_lasting(queue.audit, &m, NULL, NULL);
 }
 
 /* The map as text beside the row, for show: "check\toutcome\n" each. */

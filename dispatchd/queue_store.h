@@ -26,11 +26,12 @@
 
 #define QUEUE_STORE_FILE "queue.db"
 #define QUEUE_STORE_LOCK "queue.lock"
-#define QUEUE_STORE_VERSION 1 /* of the schema */
+#define QUEUE_STORE_VERSION 2 /* of the schema */
 #define QUEUE_STORE_WHY_MAX 512
 #define QUEUE_QUEUED_MAX 4096 /* runs that wait; more are refused */
 #define QUEUE_LIVE_MAX 1024 /* networks that may be taken at a time */
 #define QUEUE_EVIDENCE_MAX 1024
+#define QUEUE_STEP_SUBMITTED 1 /* the number of the first step */
 #define QUEUE_NOTE_MAX (256 * 1024)
 #define QUEUE_NOTE_KIND_MAX 16
 #define QUEUE_INSTANCE_LEN RUNID_LEN
@@ -100,6 +101,11 @@ struct queue_step_row {
 	char boot_id[CLOCK_BOOT_ID_LEN];
 };
 
+/* A step that is not known to be on record: the run's seq, which step. */
+struct queue_owed {
+	int64_t seq, nth;
+};
+
 enum queue_filter {
 	FILTER_QUEUED, /* as they came */
 	FILTER_LIVE, /* as they came */
@@ -158,6 +164,9 @@ int queue_store_prompt(
  */
 int queue_store_step(struct queue_store *s, struct queue_row *row,
     enum queue_state to, const char *evidence, const struct queue_time *now);
+/* These steps are on record, and owed no more. */
+int queue_store_recorded(
+    struct queue_store *s, const struct queue_owed *o, size_t n);
 /* Write the owner's fields alone. */
 int queue_store_save(struct queue_store *s, struct queue_row *row);
 /* Forget a run that is done. */
@@ -180,6 +189,12 @@ int queue_store_each(struct queue_store *s, enum queue_filter f, int64_t seq,
     void *arg);
 int queue_store_events(struct queue_store *s, const char *run, size_t limit,
     bool (*cb)(const struct queue_step_row *e, void *arg), void *arg);
+/*
+ * The first step behind *o that is owed to the records, and its run: 1, and *o
+ * is it; 0 when there is none; -1.
+ */
+int queue_store_owed(struct queue_store *s, struct queue_owed *o,
+    struct queue_row *row, struct queue_step_row *e);
 int queue_store_count(struct queue_store *s, enum queue_filter f, int64_t *n);
 /* Into text, ABSENT when there is none; cut never: LIMIT. */
 int queue_store_note_get(struct queue_store *s, const char *run,

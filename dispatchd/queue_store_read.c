@@ -90,6 +90,76 @@ queue_store_events(struct queue_store *s, const char *run, size_t limit,
 	return r;
 }
 
+/* The row of that number, which is there. */
+static int
+row_of(struct queue_store *s, int64_t seq, struct queue_row *row)
+{
+	sqlite3_stmt *st =
+	    store_prepare(s, (enum store_stmt)(ST_EACH + FILTER_ALL));
+	int r;
+
+	if (st == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(st, 1, seq + 1);
+	(void)sqlite3_bind_int64(st, 2, 1);
+	r = one_row(s, st, row);
+	if (r == 1 && row->seq == seq)
+		return 0;
+	return r == -1 ? -1
+	               : store_error(s, STORE_CORRUPT,
+	                     "%s: a step is owed of no run", s->path);
+}
+
+static int
+event_of(
+    struct queue_store *s, const struct queue_owed *o, struct queue_step_row *e)
+{
+	sqlite3_stmt *st = store_prepare(s, ST_EVENT);
+	int rc, r;
+
+	if (st == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(st, 1, o->seq);
+	(void)sqlite3_bind_int64(st, 2, o->nth);
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		r = store_event_read(s, st, o->seq, e);
+	else if (rc == SQLITE_DONE)
+		r = store_error(s, STORE_CORRUPT,
+		    "%s: a step is owed that was not taken", s->path);
+	else
+		r = store_sqlite(s, "cannot be read");
+	(void)sqlite3_reset(st);
+	return r;
+}
+
+int
+queue_store_owed(struct queue_store *s, struct queue_owed *o,
+    struct queue_row *row, struct queue_step_row *e)
+{
+	sqlite3_stmt *st = store_prepare(s, ST_OWED);
+	struct queue_owed next;
+	int rc;
+
+	if (st == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(st, 1, o->seq);
+	(void)sqlite3_bind_int64(st, 2, o->nth);
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		next.seq = sqlite3_column_int64(st, 0);
+		next.nth = sqlite3_column_int64(st, 1);
+	} else if (rc != SQLITE_DONE)
+		(void)store_sqlite(s, "cannot be read");
+	(void)sqlite3_reset(st);
+	if (rc != SQLITE_ROW)
+		return rc == SQLITE_DONE ? 0 : -1;
+	if (row_of(s, next.seq, row) == -1 || event_of(s, &next, e) == -1)
+		return -1;
+	*o = next;
+	return 1;
+}
+
 int
 queue_store_count(struct queue_store *s, enum queue_filter f, int64_t *n)
 {

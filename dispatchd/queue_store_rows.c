@@ -236,7 +236,12 @@ static const char *const others[ST_MAX] = {
 	[ST_EVENTS] = "SELECT nth,from_state,to_state,class,evidence,wall_ms,"
 	              "boot_ms,boot_id,sum FROM events WHERE seq=?1"
 	              " ORDER BY nth LIMIT ?2",
-	[ST_EVENTS_COUNT] = "SELECT count(*) FROM events WHERE seq=?1",
+	[ST_EVENT] = "SELECT nth,from_state,to_state,class,evidence,wall_ms,"
+	             "boot_ms,boot_id,sum FROM events WHERE seq=?1 AND nth=?2",
+	[ST_OWE] = "INSERT INTO owed(seq,nth) VALUES (?,?)",
+	[ST_OWED] = "SELECT seq,nth FROM owed WHERE (seq,nth)>(?1,?2)"
+	            " ORDER BY seq,nth LIMIT 1",
+	[ST_RECORDED] = "DELETE FROM owed WHERE seq=?1 AND nth=?2",
 	[ST_PROMPT_ADD] = "INSERT INTO prompts(seq,bytes) VALUES (?,?)",
 	[ST_PROMPT] = "SELECT bytes FROM prompts WHERE seq=?1",
 	[ST_PROMPT_DELETE] = "DELETE FROM prompts WHERE seq=?1",

@@ -62,7 +62,16 @@ static const char *const version_1[] = {
 	NULL,
 };
 
-static const char *const *const versions[QUEUE_STORE_VERSION] = { version_1 };
+/* Steps that are not known to be on record. */
+static const char *const version_2[] = {
+	"CREATE TABLE owed(seq INTEGER NOT NULL"
+	" REFERENCES runs(seq) ON DELETE CASCADE,nth INTEGER NOT NULL,"
+	"PRIMARY KEY(seq,nth))",
+	NULL,
+};
+
+static const char *const *const versions[QUEUE_STORE_VERSION] = { version_1,
+	version_2 };
 
 /* --- small things ------------------------------------------------------------
  */
@@ -160,13 +169,26 @@ upgrade(struct queue_store *s, int64_t from)
 	return store_end(s, r);
 }
 
+/* The next statement of all versions, or NULL; *at goes on. */
+static const char *
+next_statement(size_t *version, size_t *at)
+{
+	while (*version < QUEUE_STORE_VERSION) {
+		if (versions[*version][*at] != NULL)
+			return versions[*version][(*at)++];
+		(*version)++;
+		*at = 0;
+	}
+	return NULL;
+}
+
 /* The statements that made it stand in the file, as they were. */
 static int
 check_schema(struct queue_store *s)
 {
 	sqlite3_stmt *st = NULL;
-	const char *const *sql = version_1;
-	const char *text;
+	size_t version = 0, at = 0;
+	const char *text, *sql;
 	int rc, r = 0;
 
 	rc = sqlite3_prepare_v2(s->db,
@@ -175,10 +197,11 @@ check_schema(struct queue_store *s)
 	    -1, &st, NULL);
 	while (rc == SQLITE_OK && r == 0 && sqlite3_step(st) == SQLITE_ROW) {
 		text = (const char *)sqlite3_column_text(st, 0);
-		if (*sql == NULL || text == NULL || strcmp(text, *sql++) != 0)
+		sql = next_statement(&version, &at);
+		if (sql == NULL || text == NULL || strcmp(text, sql) != 0)
 			r = -1;
 	}
-	if (rc != SQLITE_OK || *sql != NULL)
+	if (rc != SQLITE_OK || next_statement(&version, &at) != NULL)
 		r = -1;
 	(void)sqlite3_finalize(st);
 	return r == 0 ? 0

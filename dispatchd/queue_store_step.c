@@ -54,7 +54,12 @@ store_event_add(struct queue_store *s, const struct queue_row *row,
 	(void)sqlite3_bind_int64(st, 8, e.boot_ms);
 	(void)sqlite3_bind_text(st, 9, e.boot_id, -1, SQLITE_TRANSIENT);
 	(void)sqlite3_bind_text(st, 10, sum, -1, SQLITE_TRANSIENT);
-	return store_run(s, st, "an event cannot be added");
+	if (store_run(s, st, "an event cannot be added") == -1 ||
+	    (st = store_prepare(s, ST_OWE)) == NULL)
+		return -1;
+	(void)sqlite3_bind_int64(st, 1, row->seq);
+	(void)sqlite3_bind_int64(st, 2, row->steps);
+	return store_run(s, st, "a step cannot be owed");
 }
 
 int
@@ -194,6 +199,28 @@ queue_store_step(struct queue_store *s, struct queue_row *row,
 	if (queue_state_terminal(to))
 		(void)store_checkpoint(s);
 	return 0;
+}
+
+int
+queue_store_recorded(
+    struct queue_store *s, const struct queue_owed *o, size_t n)
+{
+	sqlite3_stmt *st;
+	int ret = 0;
+	size_t i;
+
+	if (store_begin(s) == -1)
+		return -1;
+	for (i = 0; i < n && ret == 0; i++) {
+		if ((st = store_prepare(s, ST_RECORDED)) == NULL) {
+			ret = -1;
+			break;
+		}
+		(void)sqlite3_bind_int64(st, 1, o[i].seq);
+		(void)sqlite3_bind_int64(st, 2, o[i].nth);
+		ret = store_run(s, st, "what is owed cannot be written");
+	}
+	return store_end(s, ret);
 }
 
 int

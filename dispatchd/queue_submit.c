@@ -51,7 +51,7 @@ submit_refuse(struct submit *s, const char *code, const char *reason)
 	m.u.rec_refused.request = "run";
 	m.u.rec_refused.code = code;
 	m.u.rec_refused.reason = reason;
-	audit_client_send_lasting(queue.audit, &m);
+	audit_client_send_lasting(queue.audit, &m, NULL, NULL);
 	client_refuse(s->id, code, reason);
 	if (s->stream != 0)
 		peer_stream_refuse(queue.frontend, s->stream, code);
@@ -106,6 +106,8 @@ submit_whole(struct submit *s)
 		    s, client_store_code(), queue_store_why(queue.store));
 		return;
 	}
+	if (!again)
+		queue_record_accept(&s->row, s->pid);
 	queue_branch(s->row.tool, s->row.run, branch);
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_run_accepted;

@@ -87,7 +87,7 @@ parent_fw_record(struct parent *p, const struct msg_fw_state *m)
 	r.u.rec_lockdown.state = m->state;
 	r.u.rec_lockdown.detail = m->detail;
 	/* It is past: a full disk must not hide that the rules were gone. */
-	if (audit_client_send_lasting(p->d.audit, &r) == -1)
+	if (audit_client_send_lasting(p->d.audit, &r, NULL, NULL) == -1)
 		log_warnx("packet rules %s: not recorded", m->state);
 }
 

@@ -158,7 +158,7 @@ run_closed(struct run *r, const struct msg_run_ended *sums)
 
 	log_info("run %s closed: %s", r->id, r->reason);
 	close_record(r, sums, &m);
-	if (audit_client_send_lasting(frontend.audit, &m) == -1)
+	if (audit_client_send_lasting(frontend.audit, &m, NULL, NULL) == -1)
 		log_warnx("run %s: its close could not be recorded", r->id);
 	run_gone(r, sums);
 }

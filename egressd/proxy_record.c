@@ -133,7 +133,7 @@ record_close(struct client *c, enum egress_end end, int64_t up, int64_t down)
 	struct msg m;
 
 	close_message(c, end, up, down, &m);
-	audit_client_send_lasting(c->proxy->audit, &m);
+	audit_client_send_lasting(c->proxy->audit, &m, NULL, NULL);
 }
 
 void

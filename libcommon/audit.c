@@ -59,8 +59,13 @@ struct entry {
 	size_t end; /* of its line in buf */
 	struct audit_chain chain; /* behind it */
 	bool sync;
-	const char *reason; /* NULL: it has a line */
+	char run[RUNID_LEN + 1]; /* of a step; "": it is none */
+	int64_t step;
+	const char *reason; /* NULL: it has a line, or had one before */
 };
+
+/* The one refusal that trying again does not mend. */
+static const char does_not_fit[] = "it does not fit into a record";
 
 struct audit {
 	struct event_base *base;
@@ -70,6 +75,7 @@ struct audit {
 	struct audit_chain chain; /* of the last record written */
 	struct audit_chain next; /* of the last record in the batch */
 	struct audit_span span; /* to hash torn bytes */
+	struct audit_steps *steps; /* in the file */
 
 	struct entry batch[AUDIT_BATCH_MAX];
 	size_t n;
@@ -217,6 +223,7 @@ tell(struct sender *s)
 		m.type = MSG_TYPE_unrecorded;
 		m.u.unrecorded.count = s->count;
 		m.u.unrecorded.reason = s->reason;
+		m.u.unrecorded.final = s->reason == does_not_fit;
 	}
 	s->count = 0;
 	/* A link that has ended tells so by itself. */
@@ -274,6 +281,8 @@ settle(struct audit *a, size_t done, const char *reason, bool *sync)
 		end = e->end;
 		a->chain = e->chain;
 		*sync |= e->sync;
+		if (e->run[0] != '\0')
+			audit_steps_add(a->steps, e->run, e->step);
 	}
 	return end;
 }
@@ -340,31 +349,64 @@ on_flush(int fd, short what, void *arg)
 	_exit(0);
 }
 
+/* A step that was sent again: is it in the file, or in this batch? */
+static bool
+is_there(const struct audit *a, const char *run, int64_t step)
+{
+	size_t i;
+
+	for (i = 0; i < a->n; i++)
+		if (a->batch[i].reason == NULL && a->batch[i].step == step &&
+		    strcmp(a->batch[i].run, run) == 0)
+			return true;
+	return audit_steps_has(a->steps, run, step);
+}
+
+/* The record's line, behind those of the batch; or it is there already. */
+static void
+fill_entry(struct audit *a, struct entry *e, const struct msg *m)
+{
+	const char *run;
+	int64_t step;
+	ssize_t n = 0;
+
+	e->run[0] = '\0';
+	e->step = 0;
+	if (audit_step_of(m, &run, &step)) {
+		if (!is_there(a, run, step)) {
+			n = make_line(a, m, a->buf + a->len);
+			(void)strlcpy(e->run, run, sizeof(e->run));
+			e->step = step;
+		}
+	} else
+		n = make_line(a, m, a->buf + a->len);
+	if (n == -1) {
+		e->reason = does_not_fit;
+		return;
+	}
+	a->len += (size_t)n;
+	e->end = a->len;
+	e->chain = a->next;
+}
+
 static void
 add_record(struct sender *s, const struct msg *m, const struct msg_decl *d)
 {
 	struct audit *a = s->audit;
 	struct entry *e;
-	ssize_t n;
 
 	if (a->n == 0) {
 		a->refuse = make_ready(a);
 		a->next = a->chain;
 		event_active(a->flush, EV_TIMEOUT, 0);
 	}
-	e = &a->batch[a->n++];
+	e = &a->batch[a->n];
 	e->sender = s;
 	e->sync = (d->flags & MSG_F_SYNC) != 0;
 	e->reason = a->refuse;
-	if (a->refuse == NULL) {
-		if ((n = make_line(a, m, a->buf + a->len)) == -1) {
-			e->reason = "it does not fit into a record";
-		} else {
-			a->len += (size_t)n;
-			e->end = a->len;
-			e->chain = a->next;
-		}
-	}
+	if (a->refuse == NULL)
+		fill_entry(a, e, m);
+	a->n++;
 	if (a->n == AUDIT_BATCH_MAX ||
 	    AUDIT_BATCH_BYTES - a->len < AUDIT_LINE_MAX)
 		flush_batch(a);
@@ -467,8 +509,10 @@ load(struct audit *a)
 	char sha256[AUDIT_HASH_LEN];
 	bool ended;
 
-	if ((v = audit_verify_new()) == NULL)
+	if ((v = audit_verify_new()) == NULL ||
+	    (a->steps = audit_steps_new()) == NULL)
 		fatalx("out of memory");
+	audit_verify_steps(v, a->steps);
 	audit_file_verify(&a->file, v);
 	a->torn = -1;
 	if (audit_verify_end(v) == -1) {
@@ -483,6 +527,8 @@ load(struct audit *a)
 	a->chain = *audit_verify_chain(v);
 	a->next = a->chain;
 	audit_verify_free(&v);
+	/* What those before us wrote is acknowledged when it is sent again. */
+	file_sync(a);
 	if (a->torn != -1)
 		(void)make_ready(a);
 }

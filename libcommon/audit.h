@@ -118,9 +118,11 @@ void audit_client_forget(struct audit_client *a, void *arg);
 /*
  * The same for a record that must not be lost although its effect is past
  * (tunnel.close): kept, at most AUDIT_LASTING_MAX, and sent again every
- * AUDIT_RETRY_MS while the disk refuses it.
+ * AUDIT_RETRY_MS while the disk refuses it. done (may be NULL) is called when
+ * it is written, however late, or with false when it can never be: too long.
  */
-int audit_client_send_lasting(struct audit_client *a, const struct msg *m);
+int audit_client_send_lasting(struct audit_client *a, const struct msg *m,
+    audit_done_fn *done, void *arg);
 /*
  * From inside a done that says no: if its record was only late, and turns out
  * to be written after all, this lasting one follows it (tunnel.close behind a

@@ -27,7 +27,10 @@ struct record {
 	void *arg;
 	int64_t sent_ms;
 	bool given_up;
-	/* a lasting record: what it was, and its place among them */
+	/*
+	 * a lasting record: what it was, and its place among them; its done
+	 * waits for as long as it does
+	 */
 	char *text;
 	size_t len;
 	uint64_t serial;
@@ -219,13 +222,14 @@ send_all_kept(struct audit_client *a)
 }
 
 int
-audit_client_send_lasting(struct audit_client *a, const struct msg *m)
+audit_client_send_lasting(
+    struct audit_client *a, const struct msg *m, audit_done_fn *done, void *arg)
 {
 	struct record *r;
 	char why[WHY_MAX];
 
 	if (a->nlasting >= AUDIT_LASTING_MAX ||
-	    (r = record_new(NULL, NULL)) == NULL) {
+	    (r = record_new(done, arg)) == NULL) {
 		log_warnx("a record is lost: %zu are kept already, or memory "
 		          "is out",
 		    a->nlasting);
@@ -273,6 +277,9 @@ audit_client_forget(struct audit_client *a, void *arg)
 	TAILQ_FOREACH(r, &a->sent, entry)
 		if (r->done != NULL && r->arg == arg)
 			r->done = NULL;
+	TAILQ_FOREACH(r, &a->kept, entry)
+		if (r->done != NULL && r->arg == arg)
+			r->done = NULL;
 }
 
 /* --- answers ---------------------------------------------------------- */
@@ -308,7 +315,7 @@ become_lasting(struct audit_client *a, struct record *r)
 
 /* The oldest record that was sent has its answer. */
 static void
-settle(struct audit_client *a, bool ok)
+settle(struct audit_client *a, bool ok, bool final)
 {
 	struct record *r = TAILQ_FIRST(&a->sent);
 	audit_done_fn *done = r->done;
@@ -318,10 +325,12 @@ settle(struct audit_client *a, bool ok)
 	a->nsent--;
 	if (r->given_up && r->text == NULL)
 		a->ngiven_up--;
-	if (r->text != NULL && !ok) {
+	if (r->text != NULL && !ok && !final) {
 		keep(a, r);
 		return;
 	}
+	if (r->text != NULL && !ok)
+		log_warnx("a record is lost: audit cannot write it ever");
 	if (r->then != NULL && ok) {
 		become_lasting(a, r);
 		return;
@@ -334,16 +343,19 @@ settle(struct audit_client *a, bool ok)
 }
 
 static void
-answered(struct audit_client *a, bool ok, int64_t count)
+answered(struct audit_client *a, bool ok, bool final, int64_t count)
 {
 	if (count > (int64_t)a->nsent)
 		fatalx("audit acknowledges %lld records of %zu",
 		    (long long)count, a->nsent);
-	a->refused = !ok;
-	if (!ok)
-		a->refused_ms = clock_boot_ms();
+	/* What is wrong with a record alone says nothing of the disk. */
+	if (!final) {
+		a->refused = !ok;
+		if (!ok)
+			a->refused_ms = clock_boot_ms();
+	}
 	for (; count > 0; count--)
-		settle(a, ok);
+		settle(a, ok, final);
 	if (!a->refused)
 		send_all_kept(a);
 	arm(a);
@@ -354,13 +366,14 @@ audit_client_message(struct audit_client *a, const struct msg *m)
 {
 	switch (m->type) {
 	case MSG_TYPE_recorded:
-		answered(a, true, m->u.recorded.count);
+		answered(a, true, false, m->u.recorded.count);
 		break;
 	case MSG_TYPE_unrecorded:
 		if (!a->refused)
 			log_warnx(
 			    "records are refused: %s", m->u.unrecorded.reason);
-		answered(a, false, m->u.unrecorded.count);
+		answered(
+		    a, false, m->u.unrecorded.final, m->u.unrecorded.count);
 		break;
 	default:
 		fatalx("unexpected %s from audit", msg_decl(m->type)->wire);
@@ -377,9 +390,10 @@ give_up(struct audit_client *a, struct record *r)
 	audit_done_fn *done = r->done;
 
 	r->given_up = true;
+	if (r->text != NULL)
+		return;
 	r->done = NULL;
-	if (r->text == NULL)
-		a->ngiven_up++;
+	a->ngiven_up++;
 	a->late = r;
 	if (done != NULL)
 		done(false, r->arg);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "libcommon/audit.h"
+#include "libcommon/runid.h"
 
 /* --- audit_hash.c: SHA-256 -------------------------------------------- */
 
@@ -43,12 +44,31 @@ int audit_span_reset(struct audit_span *s);
 int audit_span_add(struct audit_span *s, const void *buf, size_t len);
 void audit_span_clear(struct audit_span *s);
 
+/* --- audit_steps.c: steps that are in the file; pure ------------------- */
+
+#define AUDIT_STEPS_MAX 8192 /* the last ones */
+
+struct audit_steps;
+
+/* NULL when out of memory. */
+struct audit_steps *audit_steps_new(void);
+void audit_steps_add(struct audit_steps *s, const char *run, int64_t step);
+bool
+audit_steps_has(const struct audit_steps *s, const char *run, int64_t step);
+void audit_steps_free(struct audit_steps **s);
+
+/* Note the steps of the lines that are fed from here on. */
+void audit_verify_steps(struct audit_verify *v, struct audit_steps *s);
+
 /* --- audit_record.c: a line read back --------------------------------- */
 
 struct audit_read {
 	int64_t seq;
 	char prev[AUDIT_HASH_LEN];
 	char hash[AUDIT_HASH_LEN];
+	/* of a run's step, else step is 0 */
+	char run[RUNID_LEN + 1];
+	int64_t step;
 	/* of a `recovered` record, else bytes is 0 */
 	int64_t bytes;
 	char sha256[AUDIT_HASH_LEN];
@@ -61,6 +81,12 @@ struct audit_read {
  */
 int audit_line_read(
     const char *line, size_t len, struct audit_read *r, const char **why);
+
+/*
+ * Is this record a step of a run, one that has the fields `run` and `step`?
+ * Then *run, which belongs to m, and *step.
+ */
+bool audit_step_of(const struct msg *m, const char **run, int64_t *step);
 
 /* --- audit_file.c: the file under the audit process; not pure --------- */
 

@@ -57,27 +57,43 @@ line_hash(const char *text, size_t len, char hex[AUDIT_HASH_LEN])
 	return audit_hash_hex(hash, hex);
 }
 
-/* --- writing ---------------------------------------------------------- */
+/* --- fields ----------------------------------------------------------- */
 
-/* The value of a FIELD_PEER of that name, or NULL. */
-static const int64_t *
-peer_field(const struct msg *m, const struct msg_decl *d, const char *name)
+/* Where the message has a field of that name and type, or NULL. */
+static const void *
+field(const struct msg *m, const struct msg_decl *d, const char *name,
+    enum msg_field_type type)
 {
 	const struct msg_field *f;
 
 	for (f = d->fields; f < d->fields + d->nfields; f++)
-		if (f->type == FIELD_INT && (f->flags & FIELD_PEER) != 0 &&
-		    strcmp(f->name, name) == 0)
-			return (const void *)((const char *)&m->u + f->off);
+		if (f->type == type && strcmp(f->name, name) == 0)
+			return (const char *)&m->u + f->off;
 	return NULL;
 }
+
+bool
+audit_step_of(const struct msg *m, const char **run, int64_t *step)
+{
+	const struct msg_decl *d = msg_decl(m->type);
+	const char *const *r = field(m, d, "run", FIELD_STRING);
+	const int64_t *n = field(m, d, "step", FIELD_INT);
+
+	if (r == NULL || *r == NULL || n == NULL)
+		return false;
+	*run = *r;
+	*step = *n;
+	return true;
+}
+
+/* --- writing ---------------------------------------------------------- */
 
 /* Who asked, where the message has it: the fields peer_uid and peer_pid. */
 static void
 write_peer(struct json_writer *w, const struct msg *m, const struct msg_decl *d)
 {
-	const int64_t *uid = peer_field(m, d, "peer_uid");
-	const int64_t *pid = peer_field(m, d, "peer_pid");
+	const int64_t *uid = field(m, d, "peer_uid", FIELD_INT);
+	const int64_t *pid = field(m, d, "peer_pid", FIELD_INT);
 
 	if (uid == NULL || pid == NULL)
 		return;
@@ -217,6 +233,20 @@ read_recovered(const struct json_node *root, struct audit_read *r)
 	return true;
 }
 
+/* A step of a run. What only looks like one is none. */
+static void
+read_step(const struct json_node *root, struct audit_read *r)
+{
+	const struct json_node *run = json_member(root, "run");
+	const struct json_node *step = json_member(root, "step");
+
+	if (run->type != JSON_STRING || run->len != RUNID_LEN || step == NULL ||
+	    step->type != JSON_INT || step->num < 1)
+		return;
+	memcpy(r->run, run->str, RUNID_LEN + 1);
+	r->step = step->num;
+}
+
 static int
 read_members(const struct json_node *root, struct audit_read *r)
 {
@@ -226,6 +256,7 @@ read_members(const struct json_node *root, struct audit_read *r)
 	    !take_tail(next, r) || root->child->num < 1)
 		return -1;
 	r->seq = root->child->num;
+	read_step(root, r);
 	if (strcmp(json_member(root, "type")->str, "recovered") == 0 &&
 	    !read_recovered(root, r))
 		return -1;

@@ -42,6 +42,10 @@ struct audit_verify {
 	char *last; /* the last good line */
 	size_t last_len; /* 0: none, or in undone already */
 
+	struct audit_steps *steps; /* NULL: nobody asks */
+	char run[RUNID_LEN + 1]; /* the step of the last good line, which */
+	int64_t step; /* may be taken back; 0: none */
+
 	bool holding; /* torn is not empty */
 	bool held_whole; /* its first line has a right hash */
 	uint64_t held_lines;
@@ -83,6 +87,21 @@ audit_verify_free(struct audit_verify **vp)
 	free(v->last);
 	free(v);
 	*vp = NULL;
+}
+
+void
+audit_verify_steps(struct audit_verify *v, struct audit_steps *s)
+{
+	v->steps = s;
+}
+
+/* The last good line stays what it is. */
+static void
+settle_step(struct audit_verify *v)
+{
+	if (v->steps != NULL && v->step != 0)
+		audit_steps_add(v->steps, v->run, v->step);
+	v->step = 0;
 }
 
 /* Note the first bad line and why. What was noted before stays. */
@@ -212,6 +231,9 @@ go_on(struct audit_verify *v, const struct audit_read *r)
 static int
 accept_next(struct audit_verify *v, const struct audit_read *r)
 {
+	settle_step(v);
+	memcpy(v->run, r->run, sizeof(v->run));
+	v->step = r->step;
 	v->prior = v->chain;
 	v->records++;
 	if (v->undone.len > 0 && audit_span_reset(&v->undone) == -1)
@@ -229,6 +251,7 @@ accept_recovered(struct audit_verify *v, const struct audit_read *r)
 	struct audit_span torn = v->torn;
 
 	if (v->holding && takes_up(r, &v->chain, &v->torn)) {
+		settle_step(v);
 		v->prior = v->chain;
 		v->records++;
 		v->torn = v->undone;
@@ -237,8 +260,10 @@ accept_recovered(struct audit_verify *v, const struct audit_read *r)
 	}
 	if (undo_last(v) == -1)
 		return fail(v, "the hash could not be computed");
-	if (v->records > 0 && takes_up(r, &v->prior, &v->undone))
+	if (v->records > 0 && takes_up(r, &v->prior, &v->undone)) {
+		v->step = 0;
 		return go_on(v, r) == -1 ? -1 : 1;
+	}
 	return 0;
 }
 
@@ -303,6 +328,7 @@ take_back_last(struct audit_verify *v)
 	if (audit_span_add(&v->undone, v->last, v->last_len) == -1)
 		return fail(v, "the hash could not be computed");
 	v->last_len = 0;
+	v->step = 0;
 	v->torn = v->undone;
 	v->undone = torn;
 	v->chain = v->prior;
@@ -359,10 +385,13 @@ audit_verify_end(struct audit_verify *v)
 {
 	if (v->failed)
 		return -1;
-	if (v->len == 0)
+	if (v->len == 0) {
+		settle_step(v);
 		return v->holding ? -1 : 0;
+	}
 	if (judge(v, false) == 0 && !v->holding)
 		(void)take_back_last(v);
+	settle_step(v);
 	return -1;
 }
 

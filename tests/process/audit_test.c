@@ -34,6 +34,8 @@
 #include "libcommon/proc.h"
 
 #define SENDERS 3
+#define QUEUE SENDERS /* a sender more, who records steps of runs */
+#define ALL_SENDERS (SENDERS + 1)
 #define WAIT_MS 10000
 #define NOBODY 65534
 
@@ -49,7 +51,7 @@ struct link {
 struct audit {
 	pid_t pid;
 	struct link parent;
-	struct link sender[SENDERS];
+	struct link sender[ALL_SENDERS];
 };
 
 static struct audit au;
@@ -195,9 +197,9 @@ spawn(struct audit *a)
 	new_link(&a->parent, &spec.parent_fd);
 	spec.fds[0] = audit_open(path, uid, gid);
 	ck_assert_msg(spec.fds[0] != -1, "%s: %s", path, strerror(errno));
-	for (i = 0; i < SENDERS; i++)
+	for (i = 0; i < ALL_SENDERS; i++)
 		new_link(&a->sender[i], &spec.fds[1 + i]);
-	spec.nfds = 1 + SENDERS;
+	spec.nfds = 1 + ALL_SENDERS;
 	a->pid = proc_spawn("egressd", &spec);
 	ck_assert_int_gt(a->pid, 0);
 }
@@ -232,7 +234,7 @@ close_links(struct audit *a)
 	size_t i;
 
 	(void)close(a->parent.fd);
-	for (i = 0; i < SENDERS; i++)
+	for (i = 0; i < ALL_SENDERS; i++)
 		if (a->sender[i].fd != -1)
 			(void)close(a->sender[i].fd);
 }
@@ -679,6 +681,126 @@ START_TEST(refused_within_a_batch)
 END_TEST
 
 /* The file was changed under us: nothing is appended to it. */
+/* --- steps of runs ------------------------------------------------------ */
+
+static void
+put_step(int64_t step)
+{
+	struct msg m = { .type = MSG_TYPE_rec_run_state };
+
+	m.u.rec_run_state.run = "aaaaaaaaaaaa";
+	m.u.rec_run_state.from = "QUEUED";
+	m.u.rec_run_state.to = "ADMITTED";
+	m.u.rec_run_state.evidence = "there is room";
+	m.u.rec_run_state.step = step;
+	ck_assert_int_eq(put(&au.sender[QUEUE], &m), 0);
+}
+
+static int64_t
+step1(int64_t step)
+{
+	put_step(step);
+	return acks(&au.sender[QUEUE], 1, NULL);
+}
+
+/* Sent again, before and behind a restart, a step stands there once. */
+START_TEST(steps_once)
+{
+	int i;
+
+	start();
+	ck_assert_int_eq(step1(1), 1);
+	ck_assert_int_eq(step1(2), 1);
+	ck_assert_int_eq(step1(2), 1);
+	for (i = 0; i < 10; i++)
+		put_step(3);
+	ck_assert_int_eq(acks(&au.sender[QUEUE], 10, NULL), 10);
+	stop();
+	ck_assert_int_eq(verified(), 3);
+	start();
+	ck_assert_int_eq(step1(3), 1);
+	ck_assert_int_eq(step1(1), 1);
+	ck_assert_int_eq(step1(4), 1);
+	stop();
+	ck_assert_int_eq(verified(), 4);
+	ck_assert_uint_eq(count("\"step\":3"), 1);
+	ck_assert_uint_eq(count("\"step\":4"), 1);
+}
+END_TEST
+
+/* One that was refused is not there, and is taken when it comes again. */
+START_TEST(step_refused)
+{
+	int64_t end = clock_boot_ms() + WAIT_MS;
+
+	become_nobody();
+	start();
+	ck_assert_int_eq(step1(1), 1);
+	limit((rlim_t)size());
+	ck_assert_int_eq(step1(2), 0);
+	ck_assert_int_eq(step1(1), 0);
+	limit(RLIM_INFINITY);
+	while (step1(2) == 0) {
+		ck_assert_int_lt(clock_boot_ms(), end);
+		(void)usleep(100000);
+	}
+	stop();
+	ck_assert_int_eq(verified(), 2);
+	ck_assert_uint_eq(count("\"step\":2"), 1);
+}
+END_TEST
+
+/* A step whose line is torn, if only of its newline, was not taken. */
+START_TEST(step_torn)
+{
+	start();
+	ck_assert_int_eq(step1(1), 1);
+	ck_assert_int_eq(step1(2), 1);
+	stop();
+	ck_assert_int_eq(truncate(path, size() - 1), 0);
+	start();
+	ck_assert_int_eq(step1(1), 1);
+	ck_assert_int_eq(step1(2), 1);
+	stop();
+	/* The first step, what was torn, and the second one anew. */
+	ck_assert_int_eq(verified(), 3);
+	ck_assert_uint_eq(count("\"step\":1"), 1);
+	ck_assert_uint_eq(count("\"step\":2"), 2);
+}
+END_TEST
+
+/* Too long for a line: final, and nothing of the disk. */
+START_TEST(too_long)
+{
+	struct msg m = { .type = MSG_TYPE_rec_proof }, a;
+	char value[257], keys[64][4];
+	const char *k[64], *v[64];
+	size_t i;
+
+	memset(value, 'x', sizeof(value) - 1);
+	memset(value, 1, 255);
+	value[256] = '\0';
+	for (i = 0; i < 64; i++) {
+		(void)snprintf(keys[i], sizeof(keys[i]), "%zu", i);
+		k[i] = keys[i];
+		v[i] = value;
+	}
+	m.u.rec_proof.run = "aaaaaaaaaaaa";
+	m.u.rec_proof.checks.n = 24;
+	m.u.rec_proof.checks.k = k;
+	m.u.rec_proof.checks.v = v;
+	start();
+	ck_assert_int_eq(put(&au.sender[QUEUE], &m), 0);
+	ck_assert_int_eq(get(&au.sender[QUEUE], &a), 0);
+	ck_assert_int_eq(a.type, MSG_TYPE_unrecorded);
+	ck_assert(a.u.unrecorded.final);
+	msg_free(&a);
+	ck_assert_int_eq(step1(1), 1);
+	stop();
+	ck_assert_int_eq(verified(), 1);
+}
+END_TEST
+
 START_TEST(changed)
 {
 	char reason[130];
@@ -807,7 +929,7 @@ child(int argc, char **argv)
 		return 2;
 	log_init("egressd/audit", debug, verbose);
 	for (i = 0; i < PROC_FDS_MAX; i++)
-		sides[i] = SIDE_PROXY;
+		sides[i] = i == QUEUE ? SIDE_QUEUE : SIDE_PROXY;
 	audit_main(&self, sides);
 }
 
@@ -834,6 +956,10 @@ main(int argc, char **argv)
 	tcase_add_test(t, locked);
 	tcase_add_test(t, refused_at_a_byte);
 	tcase_add_test(t, refused_within_a_batch);
+	tcase_add_test(t, steps_once);
+	tcase_add_test(t, step_refused);
+	tcase_add_test(t, step_torn);
+	tcase_add_test(t, too_long);
 	tcase_add_test(t, changed);
 	tcase_add_test(t, full_disk);
 	tcase_add_test(t, opening);

@@ -93,6 +93,49 @@ START_TEST(test_killed_unrecorded_stopped)
 }
 END_TEST
 
+/* --- what was not on record when it was killed -----------------------------
+ */
+
+/* Each step is told once it is written, and else told again at the start. */
+START_TEST(test_owed_at_the_start)
+{
+	static const char *const later[] = { "EXITED", "HARVESTED", "CLOSED",
+		"DONE" };
+	const struct msg *m;
+	char run[RUNID_LEN + 1];
+	size_t i;
+
+	submit_run("a", run);
+	until_state(run, "RUNNING");
+	m = heard(&world.audit, MSG_TYPE_rec_run_accept, 1);
+	ck_assert_str_eq(m->u.rec_run_accept.run, run);
+	ck_assert_str_eq(m->u.rec_run_accept.request, "a");
+	ck_assert_int_eq(m->u.rec_run_accept.peer_uid, 1000);
+	ck_assert_int_eq(m->u.rec_run_accept.step, 1);
+	quiet(); /* what is written is noted by then */
+	world.play.records = RECORDS_HELD;
+	tool_ends(run, 0);
+	until_state(run, "DONE");
+	world_kill();
+	world.play.records = RECORDS_WRITTEN;
+	world_spawn();
+	for (i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		UNTIL(records_of(run, later[i]) == 2);
+	m = heard(&world.audit, MSG_TYPE_rec_run_state, 1);
+	ck_assert_str_eq(m->u.rec_run_state.class, "ok");
+	ck_assert_int_eq(m->u.rec_run_state.step, 11); /* of eleven states */
+	quiet();
+	/* What was known to be written is not sent again. */
+	ck_assert_uint_eq(records_of(run, "RUNNING"), 1);
+	ck_assert_uint_eq(world.audit.count[MSG_TYPE_rec_run_accept], 0);
+	world_kill();
+	world_spawn();
+	until_state(run, "DONE");
+	quiet();
+	ck_assert_uint_eq(world.audit.count[MSG_TYPE_rec_run_state], 0);
+}
+END_TEST
+
 /* --- a restart in each state ------------------------------------------------
  */
 
@@ -237,6 +280,7 @@ tests(void)
 	tcase_add_checked_fixture(tc, world_start, world_stop);
 	tcase_add_loop_test(tc, test_record_fails, 0, 2);
 	tcase_add_test(tc, test_record_fails_stopped);
+	tcase_add_test(tc, test_owed_at_the_start);
 	tcase_add_test(tc, test_killed_unrecorded);
 	tcase_add_test(tc, test_killed_unrecorded_stopped);
 	tcase_add_loop_test(

@@ -195,6 +195,60 @@ START_TEST(test_life)
 }
 END_TEST
 
+/* What is owed behind (seq, nth), as "RUNSEQ.NTH:TO " words. */
+static const char *
+owed(struct queue_store *s, int64_t seq, int64_t nth)
+{
+	static char text[512];
+	struct queue_owed o = { seq, nth };
+	struct queue_step_row e;
+	struct queue_row row;
+	size_t len;
+	int r;
+
+	text[0] = '\0';
+	while ((r = queue_store_owed(s, &o, &row, &e)) == 1) {
+		ck_assert_int_eq(row.seq, o.seq);
+		len = strlen(text);
+		snprintf(text + len, sizeof(text) - len, "%d.%d:%s ",
+		    (int)o.seq, (int)o.nth, e.to);
+	}
+	ck_assert_int_eq(r, 0);
+	return text;
+}
+
+/* A step is owed to the records from its transaction on, until it is told. */
+START_TEST(test_owed)
+{
+	const struct queue_owed some[] = { { 1, 1 }, { 2, 1 }, { 7, 7 } };
+	const struct queue_owed rest = { 1, 2 };
+	struct queue_store *s = fixture_open();
+	struct queue_row a, b;
+
+	ck_assert_str_eq(owed(s, 0, 0), "");
+	fixture_submit(s, "a", &a);
+	fixture_submit(s, "b", &b);
+	fixture_to(s, &a, STATE_ADMITTED);
+	queue_store_close(&s);
+	s = fixture_open();
+	ck_assert_str_eq(owed(s, 0, 0), "1.1:QUEUED 1.2:ADMITTED 2.1:QUEUED ");
+	ck_assert_str_eq(owed(s, 1, 1), "1.2:ADMITTED 2.1:QUEUED ");
+	/* A step that is not owed, or not there, is no error. */
+	ck_assert_int_eq(queue_store_recorded(s, some, 3), 0);
+	ck_assert_str_eq(owed(s, 0, 0), "1.2:ADMITTED ");
+	ck_assert_int_eq(queue_store_recorded(s, some, 3), 0);
+	ck_assert_int_eq(queue_store_recorded(s, &rest, 1), 0);
+	ck_assert_str_eq(owed(s, 0, 0), "");
+	/* What is forgotten owes nothing. */
+	b.class = CLASS_CANCELLED;
+	fixture_step(s, &b, STATE_DONE);
+	ck_assert_str_eq(owed(s, 0, 0), "2.2:DONE ");
+	ck_assert_int_eq(queue_store_delete(s, b.run), 0);
+	ck_assert_str_eq(owed(s, 0, 0), "");
+	queue_store_close(&s);
+}
+END_TEST
+
 START_TEST(test_steps_refused)
 {
 	struct queue_store *s = fixture_open();
@@ -502,6 +556,33 @@ START_TEST(test_restored)
 }
 END_TEST
 
+/* A file of version 1 is taken over; what it holds was recorded then. */
+START_TEST(test_upgrade)
+{
+	struct queue_store *s = fixture_open();
+	struct queue_row a, b;
+	char cmd[300];
+
+	fixture_submit(s, "a", &a);
+	queue_store_close(&s);
+	snprintf(cmd, sizeof(cmd),
+	    "sqlite3 %s 'DROP TABLE owed; PRAGMA user_version=1'",
+	    fixture_path("queue.db"));
+	if (words_shell(cmd) != 0)
+		return; /* no such program here */
+	s = fixture_open();
+	ck_assert_int_eq(queue_store_get(s, a.run, &b), 0);
+	ck_assert_int_eq(b.state, STATE_QUEUED);
+	ck_assert_str_eq(owed(s, 0, 0), "");
+	fixture_to(s, &b, STATE_ADMITTED);
+	ck_assert_str_eq(owed(s, 0, 0), "1.2:ADMITTED ");
+	queue_store_close(&s);
+	s = fixture_open();
+	ck_assert_str_eq(owed(s, 0, 0), "1.2:ADMITTED ");
+	queue_store_close(&s);
+}
+END_TEST
+
 START_TEST(test_versions)
 {
 	struct queue_store *s = fixture_open();
@@ -666,6 +747,7 @@ main(void)
 	tcase_add_test(tc, test_idempotent);
 	tcase_add_test(tc, test_prompts);
 	tcase_add_test(tc, test_life);
+	tcase_add_test(tc, test_owed);
 	tcase_add_test(tc, test_steps_refused);
 	tcase_add_test(tc, test_stop);
 	tcase_add_test(tc, test_each);
@@ -676,6 +758,7 @@ main(void)
 	tcase_add_test(tc, test_notes);
 	tcase_add_test(tc, test_locked);
 	tcase_add_test(tc, test_restored);
+	tcase_add_test(tc, test_upgrade);
 	tcase_add_test(tc, test_versions);
 	tcase_add_test(tc, test_read_only);
 	tcase_add_test(tc, test_full_disk);

@@ -82,7 +82,7 @@ closed(const char *name)
 	m.u.rec_tunnel_close.host = "h";
 	m.u.rec_tunnel_close.port = 443;
 	m.u.rec_tunnel_close.end = name;
-	return audit_client_send_lasting(a, &m);
+	return audit_client_send_lasting(a, &m, NULL, NULL);
 }
 
 static void
@@ -275,6 +275,64 @@ START_TEST(lasting)
 	ck_assert_uint_eq(audit_client_waiting(a), 3);
 	recorded(3);
 	ck_assert_uint_eq(audit_client_waiting(a), 0);
+}
+END_TEST
+
+static int
+lasting_told(const char *name)
+{
+	struct msg m = { .type = MSG_TYPE_rec_tunnel_close };
+
+	m.u.rec_tunnel_close.id = "0-1";
+	m.u.rec_tunnel_close.host = "h";
+	m.u.rec_tunnel_close.port = 443;
+	m.u.rec_tunnel_close.end = name;
+	return audit_client_send_lasting(
+	    a, &m, called, (void *)(uintptr_t)name);
+}
+
+/* Who sent a lasting one hears of it once, however late it is written. */
+START_TEST(lasting_is_told)
+{
+	ck_assert_int_eq(lasting_told("x"), 0);
+	ck_assert_int_eq(lasting_told("y"), 0);
+	recorded(1);
+	ck_assert_str_eq(calls, "+x");
+	pass(AUDIT_WAIT_MS);
+	unrecorded(1);
+	ck_assert_str_eq(calls, "+x");
+	pass(AUDIT_RETRY_MS);
+	ck_assert_str_eq(sent_since(), "xyy");
+	recorded(1);
+	ck_assert_str_eq(calls, "+x+y");
+	ck_assert_uint_eq(audit_client_waiting(a), 0);
+	/* Forgotten: it is sent all the same. */
+	ck_assert_int_eq(lasting_told("z"), 0);
+	unrecorded(1);
+	audit_client_forget(a, (void *)(uintptr_t) "z");
+	pass(AUDIT_RETRY_MS);
+	ck_assert_str_eq(sent_since(), "zz");
+	recorded(1);
+	ck_assert_str_eq(calls, "+x+y");
+}
+END_TEST
+
+/* One that can never be written is let go; those behind it are not held up. */
+START_TEST(lasting_final)
+{
+	struct msg m = { .type = MSG_TYPE_unrecorded };
+
+	ck_assert_int_eq(lasting_told("x"), 0);
+	ck_assert_int_eq(closed("y"), 0);
+	m.u.unrecorded.count = 1;
+	m.u.unrecorded.reason = "it does not fit into a record";
+	m.u.unrecorded.final = true;
+	audit_client_message(a, &m);
+	ck_assert_str_eq(calls, "-x");
+	ck_assert(audit_client_healthy(a));
+	recorded(1);
+	ck_assert_uint_eq(audit_client_waiting(a), 0);
+	ck_assert_str_eq(sent_since(), "xy");
 }
 END_TEST
 
@@ -487,6 +545,8 @@ main(void)
 	tcase_add_test(t, timer);
 	tcase_add_test(t, forgotten);
 	tcase_add_test(t, lasting);
+	tcase_add_test(t, lasting_is_told);
+	tcase_add_test(t, lasting_final);
 	tcase_add_test(t, lasting_woken);
 	tcase_add_test(t, lasting_late);
 	tcase_add_test(t, lasting_late_waits);
