@@ -177,6 +177,9 @@ front_dispatch_client(struct peer *peer, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_rm:
 		front_call_rm(u, m->id, &m->u.rm);
 		break;
+	case MSG_TYPE_stop:
+		front_call_stop(u, m->id, &m->u.stop);
+		break;
 	case MSG_TYPE_ps:
 	case MSG_TYPE_show:
 		front_call_look(u, m);

@@ -123,6 +123,7 @@ void front_call(struct user *u, struct msg *m, struct peer *to);
 void front_call_look(struct user *u, const struct msg *m);
 void front_call_run(struct user *u, int64_t id, const struct msg_run *m);
 void front_call_rm(struct user *u, int64_t id, const struct msg_rm *m);
+void front_call_stop(struct user *u, int64_t id, const struct msg_stop *m);
 /* logs or bundle.get; the latter without since and follow. */
 void front_call_read(struct user *u, struct msg *m);
 /* From a sibling: an answer, an error, or a ps.row. */

@@ -261,6 +261,22 @@ front_call_rm(struct user *u, int64_t id, const struct msg_rm *m)
 	ask(c, &out);
 }
 
+void
+front_call_stop(struct user *u, int64_t id, const struct msg_stop *m)
+{
+	struct call *c = call_new(u, id, MSG_TYPE_stop, front.queue);
+	struct msg out;
+
+	if (c == NULL)
+		return;
+	memset(&out, 0, sizeof(out));
+	out.type = MSG_TYPE_job_halt;
+	out.u.job_halt.peer_uid = u->client.creds.uid;
+	out.u.job_halt.peer_pid = u->client.creds.pid;
+	out.u.job_halt.run = m->run;
+	ask(c, &out);
+}
+
 /*
  * runs is asked when the client has given credit: then it can be read to the
  * client's pace, and nothing of it has to be kept here.

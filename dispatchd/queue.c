@@ -387,8 +387,8 @@ dispatch_frontend(struct peer *p, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_show:
 		client_show(m->id, &m->u.show);
 		break;
-	case MSG_TYPE_stop:
-		client_stop(m->id, &m->u.stop);
+	case MSG_TYPE_job_halt:
+		client_stop(m->id, &m->u.job_halt);
 		break;
 	case MSG_TYPE_job_rm:
 		client_rm(m->id, &m->u.job_rm);

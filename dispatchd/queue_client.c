@@ -145,8 +145,28 @@ stop_later(struct queue_row *row)
 	return queue_store_save(queue.store, row);
 }
 
+/*
+ * By whom. The stop itself waits for no record: a full disk must not keep a
+ * run going. Who stops once more stops nothing.
+ */
+static void
+record_stop(const struct queue_row *row, const struct msg_job_halt *s)
+{
+	struct msg m;
+
+	if (row->stop != CLASS_NONE || row->class != CLASS_NONE)
+		return;
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_rec_run_stop;
+	m.u.rec_run_stop.run = row->run;
+	m.u.rec_run_stop.peer_uid = s->peer_uid;
+	m.u.rec_run_stop.peer_pid = s->peer_pid;
+	m.u.rec_run_stop.state = queue_state_name(row->state);
+	audit_client_send_lasting(queue.audit, &m, NULL, NULL);
+}
+
 void
-client_stop(int64_t id, const struct msg_stop *s)
+client_stop(int64_t id, const struct msg_job_halt *s)
 {
 	enum queue_state state;
 	struct queue_row row;
@@ -158,6 +178,7 @@ client_stop(int64_t id, const struct msg_stop *s)
 		return;
 	}
 	state = row.state;
+	record_stop(&row, s);
 	if ((j = qjob_find(s->run)) != NULL) {
 		stopped(id, state);
 		qjob_stop(j, CLASS_CANCELLED, "somebody stopped it");

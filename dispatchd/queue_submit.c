@@ -138,16 +138,21 @@ possible(struct submit *s)
 	return false;
 }
 
-/* One that is taken in already is only answered, and needs no room. */
+/* One that is taken in already is only answered: it needs neither. */
 static bool
-room(struct submit *s)
+room_and_record(struct submit *s)
 {
+	bool healthy = audit_client_healthy(queue.audit);
 	char why[QUEUE_WHY_MAX + 1];
 
-	if (!disk_short(why) ||
+	if ((healthy && !disk_short(why)) ||
 	    queue_store_known(queue.store, s->row.uid, s->request.request) == 1)
 		return true;
-	submit_refuse(s, "storage", why);
+	if (healthy)
+		submit_refuse(s, "storage", why);
+	else
+		submit_refuse(s, "unrecordable",
+		    "records cannot be written: nothing is accepted");
 	return false;
 }
 
@@ -162,7 +167,7 @@ permitted(struct submit *s)
 		submit_refuse(s, no.code, no.reason);
 		return false;
 	}
-	return possible(s) && room(s);
+	return possible(s) && room_and_record(s);
 }
 
 void

@@ -546,9 +546,10 @@ START_TEST(test_rights)
 		expect_id(c, MSG_TYPE_status_answer);
 	else
 		expect_id(&queue,
-		    rights[_i].type == MSG_TYPE_run      ? MSG_TYPE_job_submit
-		        : rights[_i].type == MSG_TYPE_rm ? MSG_TYPE_job_rm
-		                                         : rights[_i].type);
+		    rights[_i].type == MSG_TYPE_run        ? MSG_TYPE_job_submit
+		        : rights[_i].type == MSG_TYPE_rm   ? MSG_TYPE_job_rm
+		        : rights[_i].type == MSG_TYPE_stop ? MSG_TYPE_job_halt
+		                                           : rights[_i].type);
 	ck_assert_uint_eq(audit.n, 0);
 }
 END_TEST

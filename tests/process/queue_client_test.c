@@ -51,6 +51,74 @@ START_TEST(test_pages)
 }
 END_TEST
 
+/* --- who did what ---------------------------------------------------------
+ */
+
+/* What is asked for stays QUEUED. */
+static void
+without_engine(void)
+{
+	world_kill();
+	world.play.mute = MSG_TYPE_engine_list;
+	world_spawn();
+}
+
+/* A stop is on record once, with who asked, in each state that it meets. */
+START_TEST(test_stop_is_recorded)
+{
+	const struct side *a = &world.audit;
+	const struct msg *m;
+	char run[RUNID_LEN + 1];
+
+	if (_i == 0)
+		without_engine();
+	submit_run("a", run);
+	until_state(run, _i == 0 ? "QUEUED" : "RUNNING");
+	stop_run(run);
+	m = heard(&world.audit, MSG_TYPE_rec_run_stop, 1);
+	ck_assert_str_eq(m->u.rec_run_stop.run, run);
+	ck_assert_int_eq(m->u.rec_run_stop.peer_uid, 1000);
+	ck_assert_int_eq(m->u.rec_run_stop.peer_pid, 79);
+	ck_assert_str_eq(
+	    m->u.rec_run_stop.state, _i == 0 ? "QUEUED" : "RUNNING");
+	stop_run(run);
+	if (_i == 1)
+		tool_ends(run, 0);
+	until_state(run, "DONE");
+	stop_run(run);
+	quiet();
+	ck_assert_uint_eq(a->count[MSG_TYPE_rec_run_stop], 1);
+	ck_assert_str_eq(show(run)->class, "cancelled");
+}
+END_TEST
+
+static enum msg_type
+submit_another(void)
+{
+	static int n;
+	char id[16];
+
+	snprintf(id, sizeof(id), "more%d", n++);
+	return submit(id, "");
+}
+
+/* While records are refused nothing is accepted; what is known is answered. */
+START_TEST(test_unrecordable)
+{
+	char run[RUNID_LEN + 1];
+
+	without_engine();
+	submit_run("a", run);
+	world.play.records = RECORDS_REFUSED;
+	submit_run("b", run);
+	UNTIL(submit_another() == MSG_TYPE_error);
+	refused("unrecordable", "record");
+	submit_run("b", run);
+	world.play.records = RECORDS_WRITTEN;
+	UNTIL(submit_another() == MSG_TYPE_run_accepted);
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -62,6 +130,8 @@ tests(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, world_start, world_stop);
 	tcase_add_test(tc, test_pages);
+	tcase_add_loop_test(tc, test_stop_is_recorded, 0, 2);
+	tcase_add_test(tc, test_unrecordable);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

@@ -786,9 +786,11 @@ until_state(const char *run, const char *state)
 void
 stop_run(const char *run)
 {
-	struct msg m = plain(MSG_TYPE_stop, 0);
+	struct msg m = plain(MSG_TYPE_job_halt, 0);
 
-	m.u.stop.run = run;
+	m.u.job_halt.peer_uid = 1000;
+	m.u.job_halt.peer_pid = 79;
+	m.u.job_halt.run = run;
 	ck_assert_int_eq(asked(&m, MSG_TYPE_stop_answer), MSG_TYPE_stop_answer);
 }
 
