@@ -11,6 +11,7 @@
 #include "libcommon/clock.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
+#include "libcommon/sibling.h"
 
 #include "dispatchd/queue.h"
 
@@ -33,26 +34,12 @@ struct push {
 	size_t len, sent;
 };
 
-/* CA roots of a configuration that is being taken in. */
-struct roots {
-	TAILQ_ENTRY(roots) entry;
-	uint32_t stream;
-	char profile[DISPATCH_NAME_MAX + 1];
-	char *buf;
-	size_t len, want;
-};
-
 static TAILQ_HEAD(, push) pushes = TAILQ_HEAD_INITIALIZER(pushes);
-static TAILQ_HEAD(, roots) all_roots = TAILQ_HEAD_INITIALIZER(all_roots);
 
 static void dispatch_parent(struct peer *, struct msg *, int, void *);
 static void dispatch_frontend(struct peer *, struct msg *, int, void *);
 static void dispatch_engine(struct peer *, struct msg *, int, void *);
 static void dispatch_audit(struct peer *, struct msg *, int, void *);
-static void sibling_gone(struct peer *, enum peer_end, const char *, void *);
-static void
-parent_data(struct peer *, uint32_t, const uint8_t *, size_t, void *);
-static void parent_end(struct peer *, uint32_t, bool, const char *, void *);
 static void
 frontend_data(struct peer *, uint32_t, const uint8_t *, size_t, void *);
 static void frontend_end(struct peer *, uint32_t, bool, const char *, void *);
@@ -62,8 +49,8 @@ static void no_data(struct peer *, uint32_t, const uint8_t *, size_t, void *);
 
 static const struct peer_ops parent_ops = { .message = dispatch_parent,
 	.gone = sibling_gone,
-	.data = parent_data,
-	.stream_end = parent_end,
+	.data = roots_data,
+	.stream_end = roots_end,
 	.stream_ready = stream_ready };
 static const struct peer_ops frontend_ops = { .message = dispatch_frontend,
 	.gone = sibling_gone,
@@ -80,19 +67,10 @@ static const struct peer_ops runs_ops = { .message = queue_dispatch_runs,
 static const struct peer_ops audit_ops = { .message = dispatch_audit,
 	.gone = sibling_gone };
 
-static void
-sibling_gone(struct peer *peer, enum peer_end end, const char *why, void *arg)
-{
-	log_debug("%s is gone: leaving", peer_name(peer));
-	_exit(0);
-}
-
 void
 queue_send(struct peer *p, const struct msg *m)
 {
-	if (peer_send(p, m) == -1)
-		panic("cannot send %s to %s", msg_decl(m->type)->wire,
-		    peer_name(p));
+	sibling_send(p, m);
 }
 
 /* --- streams out ------------------------------------------------------ */
@@ -171,160 +149,6 @@ static void
 no_data(struct peer *p, uint32_t id, const uint8_t *buf, size_t len, void *arg)
 {
 	fatalx("%s sends bytes that nobody asked for", peer_name(p));
-}
-
-/* --- the configuration ------------------------------------------------ */
-
-/* Its files and users are the parent's, which has checked them. */
-static int
-given_file(const char *path, size_t max, char **buf, size_t *len)
-{
-	/* The roots themselves come behind it; the parent saw that some do. */
-	*buf = xstrdup("-----BEGIN CERTIFICATE-----\n");
-	*len = strlen(*buf);
-	return 0;
-}
-
-static int
-given_id(const char *name, uint32_t *id)
-{
-	*id = 0;
-	return 0;
-}
-
-static const struct dispatch_config_env given = {
-	.read_file = given_file, .user = given_id, .group = given_id
-};
-
-static void
-set_capacity(void)
-{
-	const struct dispatch_capacity *c = &queue.config->capacity;
-
-	queue.admission.capacity.memory = c->memory;
-	queue.admission.capacity.cpus_milli = c->cpus_milli;
-	queue.admission.capacity.pids = c->pids;
-	queue.admission.runs_max = c->runs;
-}
-
-static void
-config_applied(void)
-{
-	struct msg m;
-
-	dispatch_config_free(&queue.config);
-	queue.config = queue.loading;
-	queue.loading = NULL;
-	queue.generation = queue.loading_generation;
-	set_capacity();
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_table_applied;
-	m.u.table_applied.table = "config";
-	m.u.table_applied.generation = queue.generation;
-	queue_send(queue.parent, &m);
-	if (queue.go)
-		qjob_admit_all();
-}
-
-static void
-open_store(const char *dir)
-{
-	char why[QUEUE_STORE_WHY_MAX + 1];
-	enum queue_store_error error;
-
-	queue.store = queue_store_open(dir, &error, why);
-	if (queue.store == NULL) {
-		log_warnx("%s", why);
-		exit(EXIT_SYSTEM);
-	}
-	if (queue_store_restored(queue.store))
-		log_warnx("the queue is older than its directory knows it: "
-		          "from a backup? Containers that it does not know "
-		          "are left alone");
-}
-
-static void
-config_given(const struct msg_dispatch_config *m)
-{
-	struct conf *conf = NULL;
-
-	if (queue.loading != NULL)
-		fatalx("parent: a configuration inside another");
-	queue.loading = dispatch_config_read_env(
-	    "configuration", m->text, strlen(m->text), &given, &conf);
-	if (queue.loading == NULL)
-		fatalx("parent: a configuration with an error: %s",
-		    conf_error_text(conf, 0));
-	queue.loading_generation = m->generation;
-	queue.roots_missing = m->roots;
-	if (queue.store == NULL)
-		open_store(m->state);
-	if (queue.roots_missing == 0)
-		config_applied();
-}
-
-static void
-roots_given(const struct msg_dispatch_roots *m)
-{
-	struct roots *r = xcalloc(1, sizeof(*r));
-
-	if (queue.loading == NULL || queue.roots_missing == 0)
-		fatalx("parent: roots of no configuration");
-	r->stream = (uint32_t)m->stream;
-	strlcpy(r->profile, m->profile, sizeof(r->profile));
-	r->want = (size_t)m->bytes;
-	r->buf = xmalloc(r->want + 1);
-	TAILQ_INSERT_TAIL(&all_roots, r, entry);
-	if (peer_stream_expect(queue.parent, r->stream, m->bytes) == -1)
-		fatalx("no stream from the parent");
-}
-
-static struct roots *
-roots_find(uint32_t stream)
-{
-	struct roots *r;
-
-	TAILQ_FOREACH(r, &all_roots, entry) {
-		if (r->stream == stream)
-			return r;
-	}
-	fatalx("parent: a stream of no roots");
-}
-
-static void
-parent_data(
-    struct peer *p, uint32_t stream, const uint8_t *buf, size_t len, void *arg)
-{
-	struct roots *r = roots_find(stream);
-
-	memcpy(r->buf + r->len, buf, len);
-	r->len += len;
-	peer_stream_consumed(p, stream, len);
-}
-
-static void
-parent_end(struct peer *p, uint32_t stream, bool ok, const char *why, void *arg)
-{
-	struct roots *r = roots_find(stream);
-	struct dispatch_profile *pr = NULL;
-	size_t i;
-
-	if (!ok || r->len != r->want)
-		fatalx("parent: roots that are not whole");
-	for (i = 0; i < queue.loading->nprofiles; i++) {
-		if (strcmp(queue.loading->profiles[i].name, r->profile) == 0)
-			pr = &queue.loading->profiles[i];
-	}
-	if (pr == NULL)
-		fatalx("parent: roots of no profile");
-	free(pr->ca);
-	r->buf[r->len] = '\0';
-	pr->ca = r->buf;
-	pr->ca_len = r->len;
-	TAILQ_REMOVE(&all_roots, r, entry);
-	free(r);
-	if (--queue.roots_missing == 0)
-		config_applied();
 }
 
 /* --- dispatch --------------------------------------------------------- */
@@ -417,14 +241,7 @@ dispatch_engine(struct peer *p, struct msg *m, int fd, void *arg)
 static void
 dispatch_audit(struct peer *p, struct msg *m, int fd, void *arg)
 {
-	switch (m->type) {
-	case MSG_TYPE_recorded:
-	case MSG_TYPE_unrecorded:
-		audit_client_message(queue.audit, m);
-		break;
-	default:
-		fatalx("unexpected %s from audit", msg_decl(m->type)->wire);
-	}
+	sibling_audit_message(queue.audit, m);
 }
 
 /* --- time ------------------------------------------------------------- */
@@ -461,13 +278,8 @@ static struct peer *
 link_to(
     int fd, enum msg_side side, const char *name, const struct peer_ops *ops)
 {
-	struct peer *p;
-
-	p = peer_new(queue.base, fd, PEER_SIBLING, SIDE_QUEUE, side, "queue",
-	    name, ops, NULL);
-	if (p == NULL)
-		fatalx("out of memory");
-	return p;
+	return sibling_link(
+	    queue.base, fd, SIDE_QUEUE, side, "queue", name, ops, NULL);
 }
 
 void
@@ -475,7 +287,6 @@ queue_main(const struct proc_self *self)
 {
 	const struct timeval every = { 0, QUEUE_TICK_MS * 1000 };
 	struct sandbox_state st;
-	struct msg m;
 
 	if (self->nlinks != LINKS)
 		fatalx("wrong number of links");
@@ -500,11 +311,7 @@ queue_main(const struct proc_self *self)
 	if (queue.audit == NULL || queue.tick == NULL)
 		fatalx("out of memory");
 	evtimer_add(queue.tick, &every);
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_ready;
-	m.u.ready.seccomp = st.seccomp;
-	m.u.ready.landlock = st.landlock;
-	queue_send(queue.parent, &m);
+	sibling_send_ready(queue.parent, &st);
 	event_base_dispatch(queue.base);
 	panic("the event loop ended");
 }

@@ -130,6 +130,15 @@ void queue_send(struct peer *p, const struct msg *m);
  */
 uint32_t queue_stream_push(struct peer *p, const void *buf, size_t len);
 
+/* queue_config.c */
+void config_given(const struct msg_dispatch_config *m);
+void roots_given(const struct msg_dispatch_roots *m);
+/* Of struct peer_ops, on the parent's link. */
+void roots_data(
+    struct peer *p, uint32_t stream, const uint8_t *buf, size_t len, void *arg);
+void
+roots_end(struct peer *p, uint32_t stream, bool ok, const char *why, void *arg);
+
 /* queue_job.c: the table, and from state to state */
 struct qjob *qjob_find(const char *run);
 struct qjob *qjob_new(const struct queue_row *row);

@@ -111,6 +111,8 @@ int peer_send_fd(struct peer *p, const struct msg *m, int fd);
 int peer_send_error(
     struct peer *p, int64_t id, const char *code, const char *reason);
 
+/* The link is over: nothing is sent any more, gone is about to be called. */
+bool peer_ending(const struct peer *p);
 void peer_flush(struct peer *p); /* try to write at once */
 size_t peer_pending(const struct peer *p); /* bytes unwritten, of all */
 const char *peer_name(const struct peer *p);

@@ -292,8 +292,7 @@ queue(struct peer *p, const struct msg *m, int fd)
 {
 	struct peer_seg *seg;
 
-	if (p->ending || p->freed || p->out_dead ||
-	    (seg = seg_new(p, m, fd)) == NULL)
+	if (peer_ending(p) || (seg = seg_new(p, m, fd)) == NULL)
 		return -1;
 	if (over_limit(p, seg)) {
 		peer_seg_free(seg);
@@ -329,6 +328,12 @@ peer_send(struct peer *p, const struct msg *m)
 		(void)peer_send_error(p, m->id, "internal",
 		    "the answer could not be sent; the daemon's log says why");
 	return r;
+}
+
+bool
+peer_ending(const struct peer *p)
+{
+	return p->ending || p->freed || p->out_dead;
 }
 
 int

@@ -28,9 +28,15 @@ sibling_gone(struct peer *peer, enum peer_end end, const char *why, void *arg)
 void
 sibling_send(struct peer *p, const struct msg *m)
 {
-	if (peer_send(p, m) == -1)
-		panic("cannot send %s to %s", msg_decl(m->type)->wire,
-		    peer_name(p));
+	if (peer_send(p, m) == 0)
+		return;
+	if (peer_ending(p))
+		sibling_gone(p, PEER_END_EOF, "it left", NULL);
+	if (msg_decl(m->type)->kind == MSG_ANSWER &&
+	    peer_send_error(p, m->id, "internal",
+	        "the answer could not be sent; the daemon's log says why") == 0)
+		return;
+	panic("cannot send %s to %s", msg_decl(m->type)->wire, peer_name(p));
 }
 
 void

@@ -24,7 +24,11 @@ struct peer *sibling_link(struct event_base *base, int fd, enum msg_side me,
 void
 sibling_gone(struct peer *peer, enum peer_end end, const char *why, void *arg);
 
-/* Send; what cannot be sent is our own error. */
+/*
+ * Send. When the sibling has left we leave too, as sibling_gone does. What
+ * cannot be sent is our own error; of an answer the request is told of it, by
+ * the error `internal`, and we go on.
+ */
 void sibling_send(struct peer *p, const struct msg *m);
 
 /* To the parent: we are in our sandbox; a table is in force. */
