@@ -25,19 +25,28 @@
 
 /*
  * Only its last part is made: a path with a slip in it must not become a new
- * place for runs whose old ones then look lost.
+ * place for runs whose old ones then look lost. One that was there keeps its
+ * mode, but for the right to pass through it, which our users need; into one
+ * that others may write, anybody could put what we would then read.
  */
 static int
 state_dir(const char *path)
 {
+	struct stat st;
+	bool made;
 	int fd;
 
-	if (mkdir(path, STATE_MODE) == -1 && errno != EEXIST)
+	made = mkdir(path, STATE_MODE) == 0;
+	if (!made && errno != EEXIST)
 		fatal("cannot make the state directory %s", path);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1)
+	if (fd == -1 || fstat(fd, &st) == -1)
 		fatal("cannot open the state directory %s", path);
-	if (fchmod(fd, STATE_MODE) == -1)
+	if (!made && (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		fatalx("state: %s may be written by others than its owner "
+		       "(mode %04o); allowed: a directory of its own, 0711",
+		    path, (unsigned)st.st_mode & 07777);
+	if (fchmod(fd, made ? STATE_MODE : (st.st_mode & 07777) | 0111) == -1)
 		fatal("cannot take the state directory %s", path);
 	return fd;
 }

@@ -257,11 +257,23 @@ def second(w):
           out)
     check("F13: and says what it is about", "queue" in out and
           ("use" in out or "another" in out or "lock" in out), out)
+    others = w.dir + "/others"
+    os.mkdir(others)
+    os.chmod(others, 0o1777)
+    p = start(state=others)
+    out, _ = p.communicate(timeout=20)
+    check("state: a directory that others may write is refused, and left as "
+          "it was", p.returncode > 0 and "state: " + others in out and
+          os.stat(others).st_mode & 0o7777 == 0o1777 and
+          not os.listdir(others), (p.returncode, out))
+    os.mkdir(w.dir + "/state2", 0o750)
     p = start(state=w.dir + "/state2", egressd=w.dir + "/none.sock")
     try:
         wait_for(lambda: os.path.exists(w.disp_socket + "2"), 20)
         time.sleep(2)
         check("F13: a second one with its own state stays", p.poll() is None)
+        equal("state: one that was there keeps its mode",
+              os.stat(w.dir + "/state2").st_mode & 0o7777, 0o751)
     finally:
         p.terminate()
         p.communicate(timeout=20)
