@@ -101,8 +101,11 @@ class Engine:
         return [docker, "-H", "unix://" + self.socket, *argv]
 
     def docker(self, *argv, check=True, **kw):
-        return subprocess.run(self.command(*argv), check=check,
-                              capture_output=True, **kw)
+        p = subprocess.run(self.command(*argv), capture_output=True, **kw)
+        if check and p.returncode != 0:
+            raise RuntimeError("docker %s: %d %s" % (
+                " ".join(argv), p.returncode, p.stdout + p.stderr))
+        return p
 
     def load(self, tag):
         self.docker("import", "--change", "USER 1000:1000", root_fs(), tag)
