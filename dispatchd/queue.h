@@ -198,6 +198,8 @@ void queue_dispatch_runs(struct peer *p, struct msg *m, int fd, void *arg);
 void egress_init(void);
 /* Open every run of ours there anew, and have all others closed. */
 void egress_all(void);
+
+/* queue_door.c: a run's way out, as egressd has it */
 bool egress_reopen(struct qjob *j); /* true: it is asked for */
 void egress_open(struct qjob *j);
 void egress_close(struct qjob *j, call_fn *fn);
