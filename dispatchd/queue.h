@@ -81,9 +81,10 @@ struct qjob {
 	bool oom;
 	enum queue_container container; /* as seen last */
 	bool container_gone; /* its PID 1 has ended: harvest what there is */
-	/* Taking it down, in this order; again: it goes back to QUEUED. */
+	/* Taking it down; again: it goes back to QUEUED. */
 	bool removing, again;
-	bool container_down, egress_down, runs_down;
+	bool egress_down, container_down, runs_down; /* in this order */
+	bool shut_tried; /* egressd was asked to close it, and did not */
 	bool finished; /* PID 1 was told to leave */
 	bool has_bundle;
 	char lost[17]; /* there is none, and should be: by whom; "": none is */
@@ -200,9 +201,15 @@ void egress_init(void);
 void egress_all(void);
 
 /* queue_door.c: a run's way out, as egressd has it */
+/* Is it to have one: its tool works, or may do so yet? */
+bool egress_wanted(const struct qjob *j);
 bool egress_reopen(struct qjob *j); /* true: it is asked for */
 void egress_open(struct qjob *j);
-void egress_close(struct qjob *j, call_fn *fn);
+/*
+ * Sum up what went through it, then close it. What comes of that is in
+ * egress_down or shut_tried before it is driven on.
+ */
+void egress_shut(struct qjob *j);
 void egress_status(struct qjob *j);
 
 /* queue_recover.c: at the start, and when the engine is back */

@@ -116,6 +116,14 @@ egress_open(struct qjob *j)
 	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, egress_opened);
 }
 
+bool
+egress_wanted(const struct qjob *j)
+{
+	return j->row.state >= STATE_ADMITTED &&
+	    j->row.state <= STATE_RUNNING && !j->removing &&
+	    j->row.stop == CLASS_NONE && j->row.class == CLASS_NONE;
+}
+
 /*
  * A run that is alive has its door opened again whenever it has none: egressd
  * may be a new one, or had too much to do when it was asked.
@@ -123,8 +131,7 @@ egress_open(struct qjob *j)
 bool
 egress_reopen(struct qjob *j)
 {
-	if (j->egress_open || j->removing || j->row.stop != CLASS_NONE ||
-	    j->row.state < STATE_GATED || j->row.state > STATE_RUNNING ||
+	if (j->egress_open || !egress_wanted(j) || j->row.state < STATE_GATED ||
 	    queue.egressd == NULL || !queue.engine_ready || call_waits(j) ||
 	    !peer_can_ask(queue.egressd))
 		return false;
@@ -201,4 +208,63 @@ egress_status(struct qjob *j)
 	m.type = MSG_TYPE_run_status;
 	m.u.run_status.run = j->row.run;
 	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, status_told);
+}
+
+/* --- shutting --------------------------------------------------------------
+ */
+
+static void
+shut(struct qjob *j)
+{
+	j->egress_down = true;
+	j->egress_open = false;
+	qjob_drive(j);
+}
+
+static void
+egress_closed(struct qjob *j, const struct msg *m)
+{
+	if (m != NULL && m->type == MSG_TYPE_run_closed) {
+		if (m->u.run_closed.known) {
+			j->row.allowed = m->u.run_closed.allowed;
+			j->row.denied = m->u.run_closed.denied;
+			j->row.bytes_up = m->u.run_closed.bytes_up;
+			j->row.bytes_down = m->u.run_closed.bytes_down;
+		}
+		shut(j);
+		return;
+	}
+	/*
+	 * We are not let, and asking again changes nothing. What may still be
+	 * open there is closed with the next list of runs that egressd takes
+	 * from us.
+	 */
+	if (m != NULL && strcmp(m->u.error.error, "refused") == 0) {
+		log_warnx("run %s: egressd does not let us close it: %s",
+		    j->row.run, m->u.error.reason);
+		shut(j);
+		return;
+	}
+	j->shut_tried = true;
+	/* Nothing else is left to be done meanwhile. */
+	if (j->container_down)
+		qjob_retry(j);
+	qjob_drive(j);
+}
+
+void
+egress_shut(struct qjob *j)
+{
+	struct msg m;
+
+	if (!j->summed && queue.egressd != NULL) {
+		j->summed = true;
+		egress_status(j);
+		if (call_waits(j))
+			return;
+	}
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_run_close;
+	m.u.run_close.run = j->row.run;
+	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, egress_closed);
 }

@@ -75,7 +75,7 @@ sync_runs(void)
 	size_t n = 0;
 
 	TAILQ_FOREACH(j, &queue.jobs, entry) {
-		if (n < DISPATCH_RUNS_MAX && !j->egress_down)
+		if (n < DISPATCH_RUNS_MAX && egress_wanted(j))
 			ids[n++] = j->row.run;
 	}
 	memset(&m, 0, sizeof(m));
@@ -100,8 +100,9 @@ egress_all(void)
 	sync_runs();
 	TAILQ_FOREACH_SAFE(j, &queue.jobs, entry, next) {
 		j->retry_at = 0;
-		if (j->row.state >= STATE_ADMITTED && !j->removing &&
-		    !call_waits(j) && peer_can_ask(queue.egressd))
+		j->shut_tried = false;
+		if (egress_wanted(j) && !call_waits(j) &&
+		    peer_can_ask(queue.egressd))
 			egress_open(j);
 	}
 }

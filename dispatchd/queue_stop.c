@@ -121,6 +121,29 @@ check_running(struct qjob *j, int64_t now)
 	}
 }
 
+/*
+ * PID 1 has had its time to end the tool, and has not: its way out is closed,
+ * whatever the engine does, and then it is killed. True: something is asked.
+ */
+static bool
+enforce_stop(struct qjob *j, int64_t now)
+{
+	if (j->kill_at == 0 || call_waits(j) || j->container_gone || j->exited)
+		return false;
+	if (now > j->kill_at - QUEUE_GRACE_MS && !j->egress_down &&
+	    !j->shut_tried) {
+		egress_shut(j);
+		return true;
+	}
+	if (now <= j->kill_at)
+		return false;
+	j->kill_at = now + QUEUE_GRACE_MS;
+	j->shut_tried = false;
+	qjob_ask(
+	    j, queue.engine, MSG_TYPE_engine_kill, QUEUE_ENGINE_MS, killed);
+	return true;
+}
+
 void
 qjob_deadlines(struct qjob *j)
 {
@@ -132,13 +155,8 @@ qjob_deadlines(struct qjob *j)
 	if (j->row.state == STATE_COMMITTED && j->told && !j->connected &&
 	    now - j->state_at > QUEUE_RECONNECT_MS)
 		qjob_stop(j, CLASS_LOST_INFRA, "its PID 1 does not come back");
-	if (j->kill_at != 0 && now > j->kill_at && !call_waits(j) &&
-	    !j->container_gone && !j->exited) {
-		j->kill_at = now + QUEUE_GRACE_MS;
-		qjob_ask(j, queue.engine, MSG_TYPE_engine_kill, QUEUE_ENGINE_MS,
-		    killed);
+	if (enforce_stop(j, now))
 		return;
-	}
 	if (egress_reopen(j))
 		return;
 	if (!j->connected && j->started && !j->container_gone && !j->removing &&

@@ -522,6 +522,26 @@ egressd_dialled(int fd, short what, void *arg)
 	ck_assert_ptr_nonnull(world.egressd.p);
 }
 
+void
+egressd_leaves(void)
+{
+	event_free(ev_listen);
+	ev_listen = NULL;
+	close(listener);
+	(void)unlink(path);
+	peer_free(&world.egressd.p);
+}
+
+void
+egressd_returns(void)
+{
+	ck_assert_int_ne(listener = fd_listen_unix(path, 8), -1);
+	ev_listen = event_new(
+	    base, listener, EV_READ | EV_PERSIST, egressd_dialled, NULL);
+	ck_assert_ptr_nonnull(ev_listen);
+	event_add(ev_listen, NULL);
+}
+
 /* --- the daemon ------------------------------------------------------- */
 
 static void
@@ -652,11 +672,7 @@ world_start(void)
 	ck_assert_ptr_nonnull(base = event_base_new());
 	play_well();
 	make_directory();
-	ck_assert_int_ne(listener = fd_listen_unix(path, 8), -1);
-	ev_listen = event_new(
-	    base, listener, EV_READ | EV_PERSIST, egressd_dialled, NULL);
-	ck_assert_ptr_nonnull(ev_listen);
-	event_add(ev_listen, NULL);
+	egressd_returns();
 	world_spawn();
 }
 
@@ -670,8 +686,8 @@ void
 world_stop(void)
 {
 	world_kill();
-	event_free(ev_listen);
-	close(listener);
+	if (ev_listen != NULL)
+		egressd_leaves();
 	close(dirfd);
 	event_base_free(base);
 	(void)nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);

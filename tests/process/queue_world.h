@@ -128,6 +128,10 @@ whole_run(const char *request, int64_t bundle_bytes, char run[RUNID_LEN + 1]);
 void container_is(const char *run, const char *status);
 extern const char bundle_hash[65];
 
+/* egressd ends, and nobody is there; then another one is. */
+void egressd_leaves(void);
+void egressd_returns(void);
+
 /* Containers that were made for it since the queue was started. */
 size_t creates_of(const char *run);
 /* How often it was recorded that the run came to this state. */
