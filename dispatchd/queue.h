@@ -93,7 +93,9 @@ struct qjob {
 	int64_t gone_at; /* PID 1 not connected since; 0: it is */
 	int64_t output_at; /* the last byte of output or tunnel; 0: none */
 	int64_t kill_at; /* KILL then; 0 */
-	int64_t asked_status_at;
+	int64_t asked_status_at; /* egressd, last */
+	int64_t told_status_at; /* when what it told last was asked for */
+	int64_t release_at; /* it is to begin since then; 0: not yet */
 	int64_t tunnel_bytes;
 	char why[QUEUE_WHY_MAX + 1]; /* a queued run: what it waits for */
 };

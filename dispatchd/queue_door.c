@@ -159,6 +159,17 @@ proof_asked(const struct msg_run_status_answer *s)
 	return i;
 }
 
+/* Output may have come behind the last of these bytes. */
+static void
+tunnel_bytes(struct qjob *j, int64_t bytes, int64_t quiet_ms)
+{
+	int64_t at = clock_boot_ms() - (quiet_ms > 0 ? quiet_ms : 0);
+
+	if (bytes != j->tunnel_bytes && at > j->output_at)
+		j->output_at = at;
+	j->tunnel_bytes = bytes;
+}
+
 static void
 status_told(struct qjob *j, const struct msg *m)
 {
@@ -166,17 +177,18 @@ status_told(struct qjob *j, const struct msg *m)
 	char text[64 * 1024];
 	size_t i, asked;
 
+	/* One that it does not know has no tunnel, which is an answer too. */
+	if (m != NULL &&
+	    (m->type == MSG_TYPE_run_status_answer ||
+	        strcmp(m->u.error.error, "no_run") == 0))
+		j->told_status_at = j->asked_status_at;
 	if (m == NULL || m->type != MSG_TYPE_run_status_answer) {
 		qjob_drive(j);
 		return;
 	}
 	s = &m->u.run_status_answer;
 	asked = proof_asked(s);
-	if (s->bytes_up + s->bytes_down != j->tunnel_bytes) {
-		j->tunnel_bytes = s->bytes_up + s->bytes_down;
-		j->output_at =
-		    clock_boot_ms() - (s->quiet_ms > 0 ? s->quiet_ms : 0);
-	}
+	tunnel_bytes(j, s->bytes_up + s->bytes_down, s->quiet_ms);
 	j->row.allowed = s->allowed;
 	j->row.denied = s->denied - (asked < s->denials.n);
 	j->row.bytes_up = s->bytes_up;
@@ -207,6 +219,7 @@ egress_status(struct qjob *j)
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_run_status;
 	m.u.run_status.run = j->row.run;
+	j->asked_status_at = clock_boot_ms();
 	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, status_told);
 }
 
