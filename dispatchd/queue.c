@@ -448,6 +448,7 @@ tick(int fd, short what, void *arg)
 	TAILQ_FOREACH_SAFE(j, &queue.jobs, entry, next)
 		qjob_deadlines(j);
 	if (queue.go) {
+		egress_tick();
 		disk_tick();
 		prune_tick();
 	}

@@ -201,6 +201,7 @@ void queue_dispatch_runs(struct peer *p, struct msg *m, int fd, void *arg);
 void egress_init(void);
 /* Open every run of ours there anew, and have all others closed. */
 void egress_all(void);
+void egress_tick(void); /* from time to time: what it did not take */
 
 /* queue_door.c: a run's way out, as egressd has it */
 /* Is it to have one: its tool works, or may do so yet? */

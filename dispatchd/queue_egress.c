@@ -5,8 +5,8 @@
  */
 
 #include <string.h>
-#include <unistd.h>
 
+#include "libcommon/clock.h"
 #include "libcommon/fd.h"
 #include "libcommon/log.h"
 
@@ -15,7 +15,9 @@
 #define EGRESS_AGAIN_MS 1000
 
 static struct event *again;
+/* The list of runs that are alive is to be sent again, then. */
 static bool sync_due;
+static int64_t sync_at, sync_pause_ms;
 
 static void egress_connect(int, short, void *);
 static void egress_message(struct peer *, struct msg *, int, void *);
@@ -58,9 +60,15 @@ static void
 synced(struct qjob *j, const struct msg *m)
 {
 	if (m == NULL || m->type != MSG_TYPE_runs_synced) {
+		sync_pause_ms =
+		    sync_pause_ms == 0 ? QUEUE_RETRY_MS : 2 * sync_pause_ms;
+		if (sync_pause_ms > QUEUE_RETRY_MAX_MS)
+			sync_pause_ms = QUEUE_RETRY_MAX_MS;
+		sync_at = clock_boot_ms() + sync_pause_ms;
 		sync_due = true;
 		return;
 	}
+	sync_pause_ms = 0;
 	if (m->u.runs_synced.closed.n > 0)
 		log_info("egressd closed %zu runs that are over",
 		    m->u.runs_synced.closed.n);
@@ -107,16 +115,27 @@ egress_all(void)
 	}
 }
 
+/*
+ * What is open there beyond ours stays open, and keeps its address from the
+ * next run, until egressd has taken the list.
+ */
+void
+egress_tick(void)
+{
+	if (!sync_due || queue.egressd == NULL || !queue.engine_ready ||
+	    clock_boot_ms() < sync_at || !peer_can_ask(queue.egressd))
+		return;
+	sync_runs();
+}
+
 static void
 egress_connect(int unused, short what, void *arg)
 {
 	int fd;
 
 	fd = fd_connect_unix(queue.config->egressd);
-	if (fd == -1 || fd_set_nonblock(fd) == -1) {
+	if (fd == -1) {
 		log_warn("egressd at %s", queue.config->egressd);
-		if (fd != -1)
-			close(fd);
 		connect_later();
 		return;
 	}

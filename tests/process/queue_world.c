@@ -430,7 +430,11 @@ play_egressd(const struct msg *m)
 			answer(&world.egressd, MSG_TYPE_run_closed, m->id);
 		break;
 	case MSG_TYPE_runs_sync:
-		answer(&world.egressd, MSG_TYPE_runs_synced, m->id);
+		if (world.play.sync_error != NULL)
+			(void)peer_send_error(world.egressd.p, m->id,
+			    world.play.sync_error, "not now");
+		else
+			answer(&world.egressd, MSG_TYPE_runs_synced, m->id);
 		break;
 	case MSG_TYPE_run_status:
 		egress_sums(m->id);

@@ -48,6 +48,7 @@ struct play {
 	int64_t exit_code; /* of a container that is exited */
 	bool files_stay; /* runs cannot remove */
 	const char *times; /* of the profile */
+	const char *sync_error; /* of runs.sync; NULL: it is taken */
 	const char *status_error; /* of run.status; NULL: it is answered */
 	int64_t tunnel_bytes, tunnel_quiet_ms; /* what it tells */
 };
