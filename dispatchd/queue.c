@@ -267,6 +267,7 @@ tick(int fd, short what, void *arg)
 		qjob_deadlines(j);
 	if (queue.go) {
 		queue_record_tick();
+		egress_tick();
 		disk_tick();
 		prune_tick();
 	}

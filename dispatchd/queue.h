@@ -81,9 +81,10 @@ struct qjob {
 	bool oom;
 	enum queue_container container; /* as seen last */
 	bool container_gone; /* its PID 1 has ended: harvest what there is */
-	/* Taking it down, in this order; again: it goes back to QUEUED. */
+	/* Taking it down; again: it goes back to QUEUED. */
 	bool removing, again;
-	bool container_down, egress_down, runs_down;
+	bool egress_down, container_down, runs_down; /* in this order */
+	bool shut_tried; /* egressd was asked to close it, and did not */
 	bool finished; /* PID 1 was told to leave */
 	bool has_bundle;
 	char lost[17]; /* there is none, and should be: by whom; "": none is */
@@ -92,7 +93,9 @@ struct qjob {
 	int64_t gone_at; /* PID 1 not connected since; 0: it is */
 	int64_t output_at; /* the last byte of output or tunnel; 0: none */
 	int64_t kill_at; /* KILL then; 0 */
-	int64_t asked_status_at;
+	int64_t asked_status_at; /* egressd, last */
+	int64_t told_status_at; /* when what it told last was asked for */
+	int64_t release_at; /* it is to begin since then; 0: not yet */
 	int64_t tunnel_bytes;
 	char why[QUEUE_WHY_MAX + 1]; /* a queued run: what it waits for */
 };
@@ -214,9 +217,18 @@ void queue_dispatch_runs(struct peer *p, struct msg *m, int fd, void *arg);
 void egress_init(void);
 /* Open every run of ours there anew, and have all others closed. */
 void egress_all(void);
+void egress_tick(void); /* from time to time: what it did not take */
+
+/* queue_door.c: a run's way out, as egressd has it */
+/* Is it to have one: its tool works, or may do so yet? */
+bool egress_wanted(const struct qjob *j);
 bool egress_reopen(struct qjob *j); /* true: it is asked for */
 void egress_open(struct qjob *j);
-void egress_close(struct qjob *j, call_fn *fn);
+/*
+ * Sum up what went through it, then close it. What comes of that is in
+ * egress_down or shut_tried before it is driven on.
+ */
+void egress_shut(struct qjob *j);
 void egress_status(struct qjob *j);
 
 /* queue_recover.c: at the start, and when the engine is back */

@@ -4,14 +4,7 @@
  * others are closed.
  */
 
-#include <sys/socket.h>
-#include <sys/un.h>
-
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libcommon/clock.h"
 #include "libcommon/fd.h"
@@ -20,10 +13,11 @@
 #include "dispatchd/queue.h"
 
 #define EGRESS_AGAIN_MS 1000
-#define PROOF_DENIAL "bulkhead.invalid:443 host"
 
 static struct event *again;
+/* The list of runs that are alive is to be sent again, then. */
 static bool sync_due;
+static int64_t sync_at, sync_pause_ms;
 
 static void egress_connect(int, short, void *);
 static void egress_message(struct peer *, struct msg *, int, void *);
@@ -66,9 +60,15 @@ static void
 synced(struct qjob *j, const struct msg *m)
 {
 	if (m == NULL || m->type != MSG_TYPE_runs_synced) {
+		sync_pause_ms =
+		    sync_pause_ms == 0 ? QUEUE_RETRY_MS : 2 * sync_pause_ms;
+		if (sync_pause_ms > QUEUE_RETRY_MAX_MS)
+			sync_pause_ms = QUEUE_RETRY_MAX_MS;
+		sync_at = clock_boot_ms() + sync_pause_ms;
 		sync_due = true;
 		return;
 	}
+	sync_pause_ms = 0;
 	if (m->u.runs_synced.closed.n > 0)
 		log_info("egressd closed %zu runs that are over",
 		    m->u.runs_synced.closed.n);
@@ -83,7 +83,7 @@ sync_runs(void)
 	size_t n = 0;
 
 	TAILQ_FOREACH(j, &queue.jobs, entry) {
-		if (n < DISPATCH_RUNS_MAX && !j->egress_down)
+		if (n < DISPATCH_RUNS_MAX && egress_wanted(j))
 			ids[n++] = j->row.run;
 	}
 	memset(&m, 0, sizeof(m));
@@ -108,10 +108,24 @@ egress_all(void)
 	sync_runs();
 	TAILQ_FOREACH_SAFE(j, &queue.jobs, entry, next) {
 		j->retry_at = 0;
-		if (j->row.state >= STATE_ADMITTED && !j->removing &&
-		    !call_waits(j) && peer_can_ask(queue.egressd))
+		j->shut_tried = false;
+		if (egress_wanted(j) && !call_waits(j) &&
+		    peer_can_ask(queue.egressd))
 			egress_open(j);
 	}
+}
+
+/*
+ * What is open there beyond ours stays open, and keeps its address from the
+ * next run, until egressd has taken the list.
+ */
+void
+egress_tick(void)
+{
+	if (!sync_due || queue.egressd == NULL || !queue.engine_ready ||
+	    clock_boot_ms() < sync_at || !peer_can_ask(queue.egressd))
+		return;
+	sync_runs();
 }
 
 static void
@@ -120,10 +134,8 @@ egress_connect(int unused, short what, void *arg)
 	int fd;
 
 	fd = fd_connect_unix(queue.config->egressd);
-	if (fd == -1 || fd_set_nonblock(fd) == -1) {
+	if (fd == -1) {
 		log_warn("egressd at %s", queue.config->egressd);
-		if (fd != -1)
-			close(fd);
 		connect_later();
 		return;
 	}
@@ -147,193 +159,4 @@ egress_init(void)
 	if (again == NULL)
 		fatalx("out of memory");
 	evtimer_add(again, &now);
-}
-
-/* --- a run's door there -------------------------------------------------- */
-
-/* Who can mend what egressd refuses, and where. "" when nobody can say. */
-static void
-remedy(const struct qjob *j, const struct msg_error *e, char *buf, size_t len)
-{
-	const struct dispatch_profile *pr =
-	    dispatch_profile_find(queue.config, j->row.profile);
-
-	buf[0] = '\0';
-	if (strcmp(e->error, "refused") == 0)
-		snprintf(buf, len,
-		    ": peers of egressd.conf has to let uid %lld run.open, "
-		    "run.close, run.status and runs.sync",
-		    (long long)queue.uid);
-	else if (strncmp(e->reason, "profile:", 8) == 0)
-		snprintf(buf, len,
-		    ": egressd.conf lacks the profile %.32s (profile %.32s in "
-		    "dispatchd.conf)",
-		    pr != NULL ? pr->egress : "", j->row.profile);
-	else if (strncmp(e->reason, "address:", 8) == 0 &&
-	    strcmp(e->error, "invalid") == 0)
-		snprintf(buf, len,
-		    ": network_pool of dispatchd.conf has to lie within "
-		    "run_networks of egressd.conf");
-}
-
-/*
- * It has no way out, and will get none. One whose tool is at work, or was,
- * hands back what it has; before that nothing is lost.
- */
-static void
-door_lost(struct qjob *j, enum queue_class class, const char *why)
-{
-	if (j->row.state < STATE_COMMITTED)
-		qjob_end(j, class, "%s", why);
-	else if (j->row.state <= STATE_RUNNING)
-		qjob_stop(j, class, why);
-}
-
-static void
-refused(struct qjob *j, const struct msg_error *e)
-{
-	char why[QUEUE_REASON_MAX + 1];
-	char what[QUEUE_REASON_MAX / 2];
-
-	if (strcmp(e->error, "invalid") == 0 ||
-	    strcmp(e->error, "conflict") == 0 ||
-	    strcmp(e->error, "refused") == 0) {
-		remedy(j, e, what, sizeof(what));
-		snprintf(why, sizeof(why), "egressd: %.20s: %.80s%s", e->error,
-		    e->reason, what);
-		door_lost(j, CLASS_LOST_INFRA, why);
-		return;
-	}
-	log_warnx("run %s: egressd: %s", j->row.run, e->reason);
-	qjob_retry(j);
-}
-
-/*
- * Without packet rules everything but the proxy's port would be open to the
- * run as well. That is a configuration of egressd, which no retry changes.
- */
-static void
-egress_opened(struct qjob *j, const struct msg *m)
-{
-	if (m == NULL)
-		qjob_retry(j);
-	else if (m->type != MSG_TYPE_run_opened)
-		refused(j, &m->u.error);
-	else if (!m->u.run_opened.enforced)
-		qjob_end(j, CLASS_BOUNDARY_VIOLATION,
-		    "egressd has no packet rules, so nothing closes the run's "
-		    "network: set nft in egressd.conf and start egressd as "
-		    "root");
-	else {
-		j->egress_open = true;
-		qjob_drive(j);
-	}
-}
-
-void
-egress_open(struct qjob *j)
-{
-	const struct dispatch_profile *pr =
-	    dispatch_profile_find(queue.config, j->row.profile);
-	char gateway[NETADDR_TEXT_MAX];
-	struct msg m;
-
-	if (pr == NULL) {
-		door_lost(j, CLASS_LOST_INFRA,
-		    "its profile is not configured any more");
-		return;
-	}
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_run_open;
-	m.u.run_open.run = j->row.run;
-	m.u.run_open.address = qjob_address(j, QUEUE_GATEWAY_HOST, gateway);
-	m.u.run_open.profile = pr->egress;
-	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, egress_opened);
-}
-
-/*
- * A run that is alive has its door opened again whenever it has none: egressd
- * may be a new one, or had too much to do when it was asked.
- */
-bool
-egress_reopen(struct qjob *j)
-{
-	if (j->egress_open || j->removing || j->row.stop != CLASS_NONE ||
-	    j->row.state < STATE_GATED || j->row.state > STATE_RUNNING ||
-	    queue.egressd == NULL || !queue.engine_ready || call_waits(j) ||
-	    !peer_can_ask(queue.egressd))
-		return false;
-	egress_open(j);
-	return true;
-}
-
-/* --- what it did ---------------------------------------------------------- */
-
-/*
- * The proof asks the proxy for a host that nobody may have, to see that it
- * answers. That denial, once, is no deed of the tool's. Returns its place, or
- * the number of denials when it is not among them.
- */
-static size_t
-proof_asked(const struct msg_run_status_answer *s)
-{
-	size_t i;
-
-	for (i = 0; i < s->denials.n; i++) {
-		if (strcmp(s->denials.k[i], PROOF_DENIAL) == 0 &&
-		    strcmp(s->denials.v[i], "1") == 0)
-			break;
-	}
-	return i;
-}
-
-static void
-status_told(struct qjob *j, const struct msg *m)
-{
-	const struct msg_run_status_answer *s;
-	char text[64 * 1024];
-	size_t i, asked;
-
-	if (m == NULL || m->type != MSG_TYPE_run_status_answer) {
-		qjob_drive(j);
-		return;
-	}
-	s = &m->u.run_status_answer;
-	asked = proof_asked(s);
-	if (s->bytes_up + s->bytes_down != j->tunnel_bytes) {
-		j->tunnel_bytes = s->bytes_up + s->bytes_down;
-		j->output_at =
-		    clock_boot_ms() - (s->quiet_ms > 0 ? s->quiet_ms : 0);
-	}
-	j->row.allowed = s->allowed;
-	j->row.denied = s->denied - (asked < s->denials.n);
-	j->row.bytes_up = s->bytes_up;
-	j->row.bytes_down = s->bytes_down;
-	text[0] = '\0';
-	for (i = 0; i < s->denials.n; i++) {
-		if (i == asked)
-			continue;
-		strlcat(text, s->denials.k[i], sizeof(text));
-		strlcat(text, "\t", sizeof(text));
-		strlcat(text, s->denials.v[i], sizeof(text));
-		strlcat(text, "\n", sizeof(text));
-	}
-	if (text[0] != '\0' &&
-	    queue_store_note(queue.store, j->row.run, "denials", text) == -1)
-		log_warnx(
-		    "run %s: %s", j->row.run, queue_store_why(queue.store));
-	qjob_drive(j);
-}
-
-void
-egress_status(struct qjob *j)
-{
-	struct msg m;
-
-	if (queue.egressd == NULL || !peer_can_ask(queue.egressd))
-		return;
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_run_status;
-	m.u.run_status.run = j->row.run;
-	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, status_told);
 }

@@ -22,39 +22,11 @@ container_removed(struct qjob *j, const struct msg *m)
 	if (m == NULL || m->type != MSG_TYPE_engine_done) {
 		log_warnx("run %s: its container stays: %s", j->row.run,
 		    m != NULL ? m->u.error.reason : "no answer");
+		j->shut_tried = false;
 		qjob_retry(j);
 		return;
 	}
 	j->container_down = true;
-	qjob_drive(j);
-}
-
-static void
-egress_closed(struct qjob *j, const struct msg *m)
-{
-	bool may = m == NULL || m->type != MSG_TYPE_error ||
-	    strcmp(m->u.error.error, "refused") != 0;
-
-	if (may && (m == NULL || m->type != MSG_TYPE_run_closed)) {
-		/* Until egressd is back: it knows of no run then. */
-		qjob_retry(j);
-		return;
-	}
-	/*
-	 * We are not let, and asking again changes nothing. What may still be
-	 * open there has no container any more, and is closed with the next
-	 * list of runs that egressd takes from us.
-	 */
-	if (!may)
-		log_warnx("run %s: egressd does not let us close it: %s",
-		    j->row.run, m->u.error.reason);
-	else if (m->u.run_closed.known) {
-		j->row.allowed = m->u.run_closed.allowed;
-		j->row.denied = m->u.run_closed.denied;
-		j->row.bytes_up = m->u.run_closed.bytes_up;
-		j->row.bytes_down = m->u.run_closed.bytes_down;
-	}
-	j->egress_down = true;
 	qjob_drive(j);
 }
 
@@ -98,9 +70,6 @@ qjob_ask(
 	case MSG_TYPE_engine_inspect:
 		m.u.engine_inspect.run = j->row.run;
 		break;
-	case MSG_TYPE_run_close:
-		m.u.run_close.run = j->row.run;
-		break;
 	case MSG_TYPE_job_close:
 		m.u.job_close.run = j->row.run;
 		/* An attempt that goes back has no output to keep. */
@@ -110,12 +79,6 @@ qjob_ask(
 		panic("no such request");
 	}
 	call_send(p, &m, j, ms, fn);
-}
-
-void
-egress_close(struct qjob *j, call_fn *fn)
-{
-	qjob_ask(j, queue.egressd, MSG_TYPE_run_close, QUEUE_CALL_MS, fn);
 }
 
 /*
@@ -164,24 +127,36 @@ over(struct qjob *j)
 	qjob_admit_all();
 }
 
+/*
+ * The way out is closed before the container is removed: the engine may be
+ * stuck, and who is taken down reaches nothing from then on. If egressd does
+ * not close it the container goes first, and it is asked again behind that; a
+ * run is over only when both are done, as the next one may get its network.
+ */
 static void
 take_down(struct qjob *j)
 {
-	if (!j->container_down)
+	if (!j->egress_down && !j->shut_tried)
+		egress_shut(j);
+	else if (!j->container_down)
 		qjob_ask(j, queue.engine, MSG_TYPE_engine_remove,
 		    QUEUE_ENGINE_MS, container_removed);
-	else if (!j->summed && queue.egressd != NULL) {
-		j->summed = true;
-		egress_status(j);
-		if (!call_waits(j))
-			take_down(j);
-	} else if (!j->egress_down)
-		egress_close(j, egress_closed);
+	else if (!j->egress_down)
+		egress_shut(j);
 	else if (!j->runs_down)
 		qjob_ask(j, queue.runs, MSG_TYPE_job_close, QUEUE_CALL_MS,
 		    runs_closed);
 	else
 		over(j);
+}
+
+/* From here on it only goes down. */
+static void
+begin_removing(struct qjob *j)
+{
+	if (!j->removing)
+		j->shut_tried = false;
+	j->removing = true;
 }
 
 void
@@ -197,7 +172,7 @@ qjob_end(struct qjob *j, enum queue_class class, const char *fmt, ...)
 		log_info("run %s ends: %s: %s", j->row.run,
 		    queue_class_name(class), j->row.reason);
 	}
-	j->removing = true;
+	begin_removing(j);
 	j->retry_at = 0;
 	qjob_drive(j);
 }
@@ -209,7 +184,8 @@ qjob_requeue(struct qjob *j, const char *why)
 		return;
 	log_info("run %s goes back to the queue: %s", j->row.run, why);
 	strlcpy(j->row.reason, why, sizeof(j->row.reason));
-	j->removing = j->again = true;
+	begin_removing(j);
+	j->again = true;
 	j->retry_at = 0;
 	qjob_drive(j);
 }
@@ -321,6 +297,11 @@ drive_exited(struct qjob *j)
 {
 	bool late = clock_boot_ms() - j->state_at > QUEUE_HARVEST_MS;
 
+	/* The bundle comes by our own door; nothing of it needs the way out. */
+	if (!j->egress_down && !j->shut_tried) {
+		egress_shut(j);
+		return;
+	}
 	if (!j->bundled && !j->container_gone && !late)
 		return;
 	decide(j);
@@ -369,7 +350,7 @@ drive_harvested(struct qjob *j)
 	if (j->connected && !j->container_gone &&
 	    clock_boot_ms() - j->state_at < QUEUE_LEAVE_MS)
 		return;
-	j->removing = true;
+	begin_removing(j);
 	take_down(j);
 }
 
@@ -407,7 +388,7 @@ qjob_drive_end(struct qjob *j)
 		drive_harvested(j);
 		break;
 	case STATE_CLOSED:
-		j->removing = true;
+		begin_removing(j);
 		take_down(j);
 		break;
 	case STATE_DONE:

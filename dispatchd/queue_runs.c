@@ -89,8 +89,12 @@ link_changed(struct qjob *j, const char *phase)
 	j->gone_at = j->connected ? 0 : clock_boot_ms();
 	/* In a phase behind the release it has been released. */
 	if (j->connected && strcmp(phase, "new") != 0 &&
-	    strcmp(phase, "started") != 0 && j->row.state >= STATE_COMMITTED)
+	    strcmp(phase, "started") != 0 && j->row.state >= STATE_COMMITTED) {
 		j->row.released = true;
+		/* When, nobody told us: not before it was committed. */
+		if (j->row.begun_boot_ms == 0)
+			j->row.begun_boot_ms = j->row.step_boot_ms;
+	}
 	if (j->connected && !was)
 		qjob_tell_stop(j);
 }

@@ -9,6 +9,7 @@
 #include "libcommon/log.h"
 
 #include "dispatchd/queue.h"
+#include "dispatchd/queue_limit.h"
 
 /* --- stopping ----------------------------------------------------------- */
 
@@ -99,26 +100,82 @@ look_at_container(struct qjob *j)
 		    QUEUE_ENGINE_MS, inspected);
 }
 
-static void
-check_running(struct qjob *j, int64_t now)
+static struct queue_clock
+clock_of(const struct qjob *j, int64_t now)
 {
 	const struct dispatch_profile *pr =
 	    dispatch_profile_find(queue.config, j->row.profile);
-	int64_t begun = j->row.begun_boot_ms;
+	struct queue_clock c;
 
-	if (begun != 0 && now - begun > j->row.deadline_ms)
+	memset(&c, 0, sizeof(c));
+	c.now = now;
+	c.release_at = j->release_at;
+	c.released = j->row.released;
+	c.begun_at = j->row.begun_boot_ms;
+	c.deadline_ms = j->row.deadline_ms;
+	c.running_at = j->row.state == STATE_RUNNING ? j->state_at : 0;
+	c.output_at = j->output_at;
+	c.hung_start_ms = pr != NULL ? pr->hung_start_ms : 0;
+	c.idle_ms = pr != NULL ? pr->idle_ms : 0;
+	c.asked_at = j->asked_status_at;
+	c.told_at = j->told_status_at;
+	return c;
+}
+
+static void
+check_limits(struct qjob *j, int64_t now)
+{
+	struct queue_clock c;
+
+	/* What waits for its record has not begun, and may wait. */
+	if (j->release_at == 0 && (j->release_due || j->told))
+		j->release_at = now;
+	c = clock_of(j, now);
+	switch (queue_limit_over(&c)) {
+	case LIMIT_NONE:
+		break;
+	case LIMIT_ASK:
+		if (!call_waits(j))
+			egress_status(j);
+		break;
+	case LIMIT_RELEASE:
+		qjob_stop(j, CLASS_LOST_INFRA,
+		    "its PID 1 did not say that it begins");
+		break;
+	case LIMIT_DEADLINE:
 		qjob_stop(j, CLASS_DEADLINE, "its deadline is over");
-	else if (pr == NULL || j->row.state != STATE_RUNNING)
-		return;
-	else if (j->output_at == 0 && now - j->state_at > pr->hung_start_ms)
+		break;
+	case LIMIT_HUNG_START:
 		qjob_stop(j, CLASS_HUNG_START,
 		    "neither output nor a byte of a tunnel");
-	else if (j->output_at != 0 && now - j->output_at > pr->idle_ms)
+		break;
+	case LIMIT_IDLE:
 		qjob_stop(j, CLASS_IDLE, "nothing came of it for too long");
-	else if (now - j->asked_status_at > pr->hung_start_ms / 4) {
-		j->asked_status_at = now;
-		egress_status(j);
+		break;
 	}
+}
+
+/*
+ * PID 1 has had its time to end the tool, and has not: its way out is closed,
+ * whatever the engine does, and then it is killed. True: something is asked.
+ */
+static bool
+enforce_stop(struct qjob *j, int64_t now)
+{
+	if (j->kill_at == 0 || call_waits(j) || j->container_gone || j->exited)
+		return false;
+	if (now > j->kill_at - QUEUE_GRACE_MS && !j->egress_down &&
+	    !j->shut_tried) {
+		egress_shut(j);
+		return true;
+	}
+	if (now <= j->kill_at)
+		return false;
+	j->kill_at = now + QUEUE_GRACE_MS;
+	j->shut_tried = false;
+	qjob_ask(
+	    j, queue.engine, MSG_TYPE_engine_kill, QUEUE_ENGINE_MS, killed);
+	return true;
 }
 
 void
@@ -128,17 +185,9 @@ qjob_deadlines(struct qjob *j)
 
 	if (j->row.state >= STATE_COMMITTED && j->row.state <= STATE_RUNNING &&
 	    j->row.stop == CLASS_NONE && !j->exited)
-		check_running(j, now);
-	if (j->row.state == STATE_COMMITTED && j->told && !j->connected &&
-	    now - j->state_at > QUEUE_RECONNECT_MS)
-		qjob_stop(j, CLASS_LOST_INFRA, "its PID 1 does not come back");
-	if (j->kill_at != 0 && now > j->kill_at && !call_waits(j) &&
-	    !j->container_gone && !j->exited) {
-		j->kill_at = now + QUEUE_GRACE_MS;
-		qjob_ask(j, queue.engine, MSG_TYPE_engine_kill, QUEUE_ENGINE_MS,
-		    killed);
+		check_limits(j, now);
+	if (enforce_stop(j, now))
 		return;
-	}
 	if (egress_reopen(j))
 		return;
 	if (!j->connected && j->started && !j->container_gone && !j->removing &&

@@ -235,10 +235,14 @@ fd_connect_unix(const char *path)
 
 	if (unix_address(path, &sun) == -1 || (fd = unix_socket()) == -1)
 		return -1;
+	r = fd_set_nonblock(fd);
 	/* A Unix connect that a signal broke off has not happened. */
-	do
+	while (r == 0) {
 		r = connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
-	while (r == -1 && errno == EINTR);
+		if (r == 0 || errno != EINTR)
+			break;
+		r = 0;
+	}
 	if (r == -1) {
 		saved = errno;
 		close(fd);

@@ -63,7 +63,10 @@ int fd_freebind(int fd);
  * open file or directory.
  */
 int fd_space(int fd, int64_t *bytes);
-/* Connect to one, blocking, close-on-exec. */
+/*
+ * Connect to one, non-blocking, close-on-exec. It is connected at once or not
+ * at all: EAGAIN when as many wait there as may.
+ */
 int fd_connect_unix(const char *path);
 
 #endif

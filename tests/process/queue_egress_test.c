@@ -150,6 +150,31 @@ START_TEST(test_busy)
 }
 END_TEST
 
+/* The list of those that are alive is sent until it is taken. */
+START_TEST(test_synced_again)
+{
+	char run[RUNID_LEN + 1];
+	size_t n;
+
+	submit_run("a", run);
+	until_state(run, "RUNNING");
+	n = world.egressd.count[MSG_TYPE_runs_sync];
+	world.play.sync_error = "unrecordable";
+	peer_free(&world.egressd.p);
+	heard(&world.egressd, MSG_TYPE_runs_sync, n + 2);
+	world.play.sync_error = NULL;
+	ck_assert_uint_eq(heard(&world.egressd, MSG_TYPE_runs_sync, n + 3)
+	                      ->u.runs_sync.runs.n,
+	    1);
+	n = world.egressd.count[MSG_TYPE_runs_sync];
+	quiet();
+	quiet();
+	quiet();
+	quiet();
+	ck_assert_uint_eq(world.egressd.count[MSG_TYPE_runs_sync], n);
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -168,6 +193,7 @@ tests(void)
 	tcase_add_test(tc, test_refused_later);
 	tcase_add_test(tc, test_asked_again);
 	tcase_add_test(tc, test_busy);
+	tcase_add_test(tc, test_synced_again);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

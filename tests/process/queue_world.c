@@ -385,6 +385,25 @@ records_of(const char *run, const char *to)
 /* --- egressd and the parent ------------------------------------------- */
 
 static void
+egress_sums(int64_t id)
+{
+	struct msg m = plain(MSG_TYPE_run_status_answer, id);
+
+	if (world.play.status_error != NULL) {
+		(void)peer_send_error(world.egressd.p, id,
+		    world.play.status_error, "so it is played");
+		return;
+	}
+	m.u.run_status_answer.state = "open";
+	m.u.run_status_answer.profile = "dev";
+	m.u.run_status_answer.interface = "bh-x";
+	m.u.run_status_answer.listener = "10.0.0.1:1";
+	m.u.run_status_answer.bytes_up = world.play.tunnel_bytes;
+	m.u.run_status_answer.quiet_ms = world.play.tunnel_quiet_ms;
+	say(&world.egressd, &m);
+}
+
+static void
 play_egressd(const struct msg *m)
 {
 	struct msg a = plain(MSG_TYPE_run_opened, m->id);
@@ -411,11 +430,14 @@ play_egressd(const struct msg *m)
 			answer(&world.egressd, MSG_TYPE_run_closed, m->id);
 		break;
 	case MSG_TYPE_runs_sync:
-		answer(&world.egressd, MSG_TYPE_runs_synced, m->id);
+		if (world.play.sync_error != NULL)
+			(void)peer_send_error(world.egressd.p, m->id,
+			    world.play.sync_error, "not now");
+		else
+			answer(&world.egressd, MSG_TYPE_runs_synced, m->id);
 		break;
 	case MSG_TYPE_run_status:
-		(void)peer_send_error(
-		    world.egressd.p, m->id, "no_run", "of no interest here");
+		egress_sums(m->id);
 		break;
 	default:
 		ck_abort_msg("egressd is asked %s", msg_decl(m->type)->wire);
@@ -522,6 +544,26 @@ egressd_dialled(int fd, short what, void *arg)
 	ck_assert_ptr_nonnull(world.egressd.p);
 }
 
+void
+egressd_leaves(void)
+{
+	event_free(ev_listen);
+	ev_listen = NULL;
+	close(listener);
+	(void)unlink(path);
+	peer_free(&world.egressd.p);
+}
+
+void
+egressd_returns(void)
+{
+	ck_assert_int_ne(listener = fd_listen_unix(path, 8), -1);
+	ev_listen = event_new(
+	    base, listener, EV_READ | EV_PERSIST, egressd_dialled, NULL);
+	ck_assert_ptr_nonnull(ev_listen);
+	event_add(ev_listen, NULL);
+}
+
 /* --- the daemon ------------------------------------------------------- */
 
 static void
@@ -534,8 +576,7 @@ configure(void)
 	    "\"default_profile\": \"dev\"";
 	static const char limits[] =
 	    "\"egress\": \"dev\", \"memory\": \"2g\", \"cpus\": 1,"
-	    " \"pids\": 64, \"workspace\": \"1g\", \"deadline\": \"30m\","
-	    " \"hung_start\": \"5m\", \"idle\": \"10m\"";
+	    " \"pids\": 64, \"workspace\": \"1g\"";
 	const char *tool = world.play.tool;
 	char text[CONFIG_MAX], state[128];
 	struct msg m = plain(MSG_TYPE_dispatch_config, 0);
@@ -544,10 +585,10 @@ configure(void)
 	    "{\"socket\": \"%s/d.sock\", \"state\": \"%s\", \"audit\": "
 	    "\"%s/a\", \"egressd\": \"%s\", \"tools\": {\"%s\": {\"argv\": "
 	    "[\"/bin/sh\", \"-s\"], \"prompt\": \"stdin\"}}, \"profiles\": "
-	    "{\"dev\": {\"tools\": [\"%s\"], %s}}, \"default_tool\": \"%s\", "
+	    "{\"dev\": {\"tools\": [\"%s\"], %s, %s}}, \"default_tool\": \"%s\", "
 	    "\"network_pool\": \"%s\", %s%s}",
-	    directory, directory, directory, path, tool, tool, limits, tool,
-	    world.play.pool, fixed, world.play.config);
+	    directory, directory, directory, path, tool, tool, limits,
+	    world.play.times, tool, world.play.pool, fixed, world.play.config);
 	snprintf(state, sizeof(state), "%s/queue", directory);
 	m.u.dispatch_config.text = text;
 	m.u.dispatch_config.state = state;
@@ -641,7 +682,10 @@ play_well(void)
 		.proof_ok = true,
 		.begin = true,
 		.leave = true,
-		.exit_code = 0 };
+		.exit_code = 0,
+		.times = "\"deadline\": \"30m\", \"hung_start\": \"5m\","
+		         " \"idle\": \"10m\"",
+		.status_error = "no_run" };
 }
 
 void
@@ -652,11 +696,7 @@ world_start(void)
 	ck_assert_ptr_nonnull(base = event_base_new());
 	play_well();
 	make_directory();
-	ck_assert_int_ne(listener = fd_listen_unix(path, 8), -1);
-	ev_listen = event_new(
-	    base, listener, EV_READ | EV_PERSIST, egressd_dialled, NULL);
-	ck_assert_ptr_nonnull(ev_listen);
-	event_add(ev_listen, NULL);
+	egressd_returns();
 	world_spawn();
 }
 
@@ -670,8 +710,8 @@ void
 world_stop(void)
 {
 	world_kill();
-	event_free(ev_listen);
-	close(listener);
+	if (ev_listen != NULL)
+		egressd_leaves();
 	close(dirfd);
 	event_base_free(base);
 	(void)nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);

@@ -47,6 +47,10 @@ struct play {
 	bool leave; /* and leaves when all is stored */
 	int64_t exit_code; /* of a container that is exited */
 	bool files_stay; /* runs cannot remove */
+	const char *times; /* of the profile */
+	const char *sync_error; /* of runs.sync; NULL: it is taken */
+	const char *status_error; /* of run.status; NULL: it is answered */
+	int64_t tunnel_bytes, tunnel_quiet_ms; /* what it tells */
 };
 
 struct side {
@@ -127,6 +131,10 @@ whole_run(const char *request, int64_t bundle_bytes, char run[RUNID_LEN + 1]);
 /* The container as the engine has it: "running"; "absent". */
 void container_is(const char *run, const char *status);
 extern const char bundle_hash[65];
+
+/* egressd ends, and nobody is there; then another one is. */
+void egressd_leaves(void);
+void egressd_returns(void);
 
 /* Containers that were made for it since the queue was started. */
 size_t creates_of(const char *run);

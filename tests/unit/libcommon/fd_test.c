@@ -137,7 +137,7 @@ START_TEST(test_listen_and_connect)
 	ck_assert(has(l, F_GETFD, FD_CLOEXEC));
 	c = fd_connect_unix(in_dir("sock"));
 	ck_assert_int_ge(c, 0);
-	ck_assert(!has(c, F_GETFL, O_NONBLOCK));
+	ck_assert(has(c, F_GETFL, O_NONBLOCK));
 	ck_assert(has(c, F_GETFD, FD_CLOEXEC));
 	ck_assert_int_ge(a = accept(l, NULL, NULL), 0);
 	ck_assert_int_eq(write(a, "x", 1), 1);
@@ -147,6 +147,26 @@ START_TEST(test_listen_and_connect)
 	/* Nobody listens any more, but the file is there. */
 	ck_assert_int_eq(fd_connect_unix(in_dir("sock")), -1);
 	ck_assert_int_eq(errno, ECONNREFUSED);
+}
+END_TEST
+
+/* Where as many wait as may, it does not wait with them. */
+START_TEST(test_connect_full)
+{
+	int fd[4], l, i, why;
+
+	ck_assert_int_ge(l = fd_listen_unix(in_dir("sock"), 1), 0);
+	for (i = 0; i < 4; i++) {
+		if ((fd[i] = fd_connect_unix(in_dir("sock"))) == -1)
+			break;
+	}
+	why = errno;
+	ck_assert_int_lt(i, 4);
+	ck_assert_int_gt(i, 0);
+	ck_assert(why == EAGAIN || why == ECONNREFUSED);
+	while (i > 0)
+		close(fd[--i]);
+	close(l);
 }
 END_TEST
 
@@ -280,6 +300,7 @@ main(void)
 	    t, test_read, 0, sizeof(read_rows) / sizeof(read_rows[0]));
 	tcase_add_test(t, test_read_refuses);
 	tcase_add_test(t, test_listen_and_connect);
+	tcase_add_test(t, test_connect_full);
 	tcase_add_test(t, test_listen_replaces_dead);
 	tcase_add_test(t, test_listen_refuses);
 	tcase_add_test(t, test_flags);

@@ -1,0 +1,283 @@
+/*
+ * A run's way out, as egressd has it: opened before there is a container, shut
+ * before that is removed, and asked meanwhile what went through it.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "libcommon/clock.h"
+#include "libcommon/log.h"
+
+#include "dispatchd/queue.h"
+
+#define PROOF_DENIAL "bulkhead.invalid:443 host"
+
+/* --- opening ---------------------------------------------------------------
+ */
+
+/* Who can mend what egressd refuses, and where. "" when nobody can say. */
+static void
+remedy(const struct qjob *j, const struct msg_error *e, char *buf, size_t len)
+{
+	const struct dispatch_profile *pr =
+	    dispatch_profile_find(queue.config, j->row.profile);
+
+	buf[0] = '\0';
+	if (strcmp(e->error, "refused") == 0)
+		snprintf(buf, len,
+		    ": peers of egressd.conf has to let uid %lld run.open, "
+		    "run.close, run.status and runs.sync",
+		    (long long)queue.uid);
+	else if (strncmp(e->reason, "profile:", 8) == 0)
+		snprintf(buf, len,
+		    ": egressd.conf lacks the profile %.32s (profile %.32s in "
+		    "dispatchd.conf)",
+		    pr != NULL ? pr->egress : "", j->row.profile);
+	else if (strncmp(e->reason, "address:", 8) == 0 &&
+	    strcmp(e->error, "invalid") == 0)
+		snprintf(buf, len,
+		    ": network_pool of dispatchd.conf has to lie within "
+		    "run_networks of egressd.conf");
+}
+
+/*
+ * It has no way out, and will get none. One whose tool is at work, or was,
+ * hands back what it has; before that nothing is lost.
+ */
+static void
+door_lost(struct qjob *j, enum queue_class class, const char *why)
+{
+	if (j->row.state < STATE_COMMITTED)
+		qjob_end(j, class, "%s", why);
+	else if (j->row.state <= STATE_RUNNING)
+		qjob_stop(j, class, why);
+}
+
+static void
+refused(struct qjob *j, const struct msg_error *e)
+{
+	char why[QUEUE_REASON_MAX + 1];
+	char what[QUEUE_REASON_MAX / 2];
+
+	if (strcmp(e->error, "invalid") == 0 ||
+	    strcmp(e->error, "conflict") == 0 ||
+	    strcmp(e->error, "refused") == 0) {
+		remedy(j, e, what, sizeof(what));
+		snprintf(why, sizeof(why), "egressd: %.20s: %.80s%s", e->error,
+		    e->reason, what);
+		door_lost(j, CLASS_LOST_INFRA, why);
+		return;
+	}
+	log_warnx("run %s: egressd: %s", j->row.run, e->reason);
+	qjob_retry(j);
+}
+
+/*
+ * Without packet rules everything but the proxy's port would be open to the
+ * run as well. That is a configuration of egressd, which no retry changes.
+ */
+static void
+egress_opened(struct qjob *j, const struct msg *m)
+{
+	if (m == NULL)
+		qjob_retry(j);
+	else if (m->type != MSG_TYPE_run_opened)
+		refused(j, &m->u.error);
+	else if (!m->u.run_opened.enforced)
+		qjob_end(j, CLASS_BOUNDARY_VIOLATION,
+		    "egressd has no packet rules, so nothing closes the run's "
+		    "network: set nft in egressd.conf and start egressd as "
+		    "root");
+	else {
+		j->egress_open = true;
+		qjob_drive(j);
+	}
+}
+
+void
+egress_open(struct qjob *j)
+{
+	const struct dispatch_profile *pr =
+	    dispatch_profile_find(queue.config, j->row.profile);
+	char gateway[NETADDR_TEXT_MAX];
+	struct msg m;
+
+	if (pr == NULL) {
+		door_lost(j, CLASS_LOST_INFRA,
+		    "its profile is not configured any more");
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_run_open;
+	m.u.run_open.run = j->row.run;
+	m.u.run_open.address = qjob_address(j, QUEUE_GATEWAY_HOST, gateway);
+	m.u.run_open.profile = pr->egress;
+	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, egress_opened);
+}
+
+bool
+egress_wanted(const struct qjob *j)
+{
+	return j->row.state >= STATE_ADMITTED &&
+	    j->row.state <= STATE_RUNNING && !j->removing &&
+	    j->row.stop == CLASS_NONE && j->row.class == CLASS_NONE;
+}
+
+/*
+ * A run that is alive has its door opened again whenever it has none: egressd
+ * may be a new one, or had too much to do when it was asked.
+ */
+bool
+egress_reopen(struct qjob *j)
+{
+	if (j->egress_open || !egress_wanted(j) || j->row.state < STATE_GATED ||
+	    queue.egressd == NULL || !queue.engine_ready || call_waits(j) ||
+	    !peer_can_ask(queue.egressd))
+		return false;
+	egress_open(j);
+	return true;
+}
+
+/* --- what it did ---------------------------------------------------------- */
+
+/*
+ * The proof asks the proxy for a host that nobody may have, to see that it
+ * answers. That denial, once, is no deed of the tool's. Returns its place, or
+ * the number of denials when it is not among them.
+ */
+static size_t
+proof_asked(const struct msg_run_status_answer *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->denials.n; i++) {
+		if (strcmp(s->denials.k[i], PROOF_DENIAL) == 0 &&
+		    strcmp(s->denials.v[i], "1") == 0)
+			break;
+	}
+	return i;
+}
+
+/* Output may have come behind the last of these bytes. */
+static void
+tunnel_bytes(struct qjob *j, int64_t bytes, int64_t quiet_ms)
+{
+	int64_t at = clock_boot_ms() - (quiet_ms > 0 ? quiet_ms : 0);
+
+	if (bytes != j->tunnel_bytes && at > j->output_at)
+		j->output_at = at;
+	j->tunnel_bytes = bytes;
+}
+
+static void
+status_told(struct qjob *j, const struct msg *m)
+{
+	const struct msg_run_status_answer *s;
+	char text[64 * 1024];
+	size_t i, asked;
+
+	/* One that it does not know has no tunnel, which is an answer too. */
+	if (m != NULL &&
+	    (m->type == MSG_TYPE_run_status_answer ||
+	        strcmp(m->u.error.error, "no_run") == 0))
+		j->told_status_at = j->asked_status_at;
+	if (m == NULL || m->type != MSG_TYPE_run_status_answer) {
+		qjob_drive(j);
+		return;
+	}
+	s = &m->u.run_status_answer;
+	asked = proof_asked(s);
+	tunnel_bytes(j, s->bytes_up + s->bytes_down, s->quiet_ms);
+	j->row.allowed = s->allowed;
+	j->row.denied = s->denied - (asked < s->denials.n);
+	j->row.bytes_up = s->bytes_up;
+	j->row.bytes_down = s->bytes_down;
+	text[0] = '\0';
+	for (i = 0; i < s->denials.n; i++) {
+		if (i == asked)
+			continue;
+		strlcat(text, s->denials.k[i], sizeof(text));
+		strlcat(text, "\t", sizeof(text));
+		strlcat(text, s->denials.v[i], sizeof(text));
+		strlcat(text, "\n", sizeof(text));
+	}
+	if (text[0] != '\0' &&
+	    queue_store_note(queue.store, j->row.run, "denials", text) == -1)
+		log_warnx(
+		    "run %s: %s", j->row.run, queue_store_why(queue.store));
+	qjob_drive(j);
+}
+
+void
+egress_status(struct qjob *j)
+{
+	struct msg m;
+
+	if (queue.egressd == NULL || !peer_can_ask(queue.egressd))
+		return;
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_run_status;
+	m.u.run_status.run = j->row.run;
+	j->asked_status_at = clock_boot_ms();
+	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, status_told);
+}
+
+/* --- shutting --------------------------------------------------------------
+ */
+
+static void
+shut(struct qjob *j)
+{
+	j->egress_down = true;
+	j->egress_open = false;
+	qjob_drive(j);
+}
+
+static void
+egress_closed(struct qjob *j, const struct msg *m)
+{
+	if (m != NULL && m->type == MSG_TYPE_run_closed) {
+		if (m->u.run_closed.known) {
+			j->row.allowed = m->u.run_closed.allowed;
+			j->row.denied = m->u.run_closed.denied;
+			j->row.bytes_up = m->u.run_closed.bytes_up;
+			j->row.bytes_down = m->u.run_closed.bytes_down;
+		}
+		shut(j);
+		return;
+	}
+	/*
+	 * We are not let, and asking again changes nothing. What may still be
+	 * open there is closed with the next list of runs that egressd takes
+	 * from us.
+	 */
+	if (m != NULL && strcmp(m->u.error.error, "refused") == 0) {
+		log_warnx("run %s: egressd does not let us close it: %s",
+		    j->row.run, m->u.error.reason);
+		shut(j);
+		return;
+	}
+	j->shut_tried = true;
+	/* Nothing else is left to be done meanwhile. */
+	if (j->container_down)
+		qjob_retry(j);
+	qjob_drive(j);
+}
+
+void
+egress_shut(struct qjob *j)
+{
+	struct msg m;
+
+	if (!j->summed && queue.egressd != NULL) {
+		j->summed = true;
+		egress_status(j);
+		if (call_waits(j))
+			return;
+	}
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_run_close;
+	m.u.run_close.run = j->row.run;
+	call_send(queue.egressd, &m, j, QUEUE_CALL_MS, egress_closed);
+}
