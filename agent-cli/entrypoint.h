@@ -25,8 +25,6 @@
 #define ENTRY_HOLD_MS (24 * 3600 * 1000) /* with work that nobody takes */
 #define ENTRY_TERM_GRACE_MS 5000 /* the engine's own TERM */
 #define ENTRY_TICK_MS 1000
-#define ENTRY_CA_MAX (1024 * 1024) /* as msg.def has it */
-#define ENTRY_PROMPT_MAX (4 * 1024 * 1024)
 #define ENTRY_WHY_MAX 256
 
 #define ENTRY_STREAM_OUTPUT 1 /* towards the daemon */

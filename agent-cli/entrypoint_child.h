@@ -85,7 +85,6 @@ struct ward *ward_new(struct event_base *base,
 void ward_free(struct ward **w);
 /* Mind a child until deadline_ms on the boot clock (INT64_MAX: none). */
 void ward_watch(struct ward *w, pid_t pid, int64_t deadline_ms);
-bool ward_busy(const struct ward *w);
 /* TERM now, KILL at grace. Said twice, the earlier KILL holds. */
 void ward_stop(struct ward *w, int64_t grace_ms);
 

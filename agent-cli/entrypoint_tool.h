@@ -14,7 +14,6 @@
 #define TOOL_PRIVATE "/home/agent/.bulkhead" /* 0700: what PID 1 puts there */
 #define TOOL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define TOOL_ARGUMENT_MAX (128 * 1024) /* with its NUL, as Linux has it */
-#define TOOL_ENV_MAX 192
 #define TOOL_ROOTS_MAX (4 * 1024 * 1024) /* the system's roots */
 
 /* A list of strings with a NULL behind it, for exec. */

@@ -862,7 +862,6 @@ START_TEST(whole_as_user)
 }
 END_TEST
 
-#ifdef PEER_WINDOW
 START_TEST(whole_output)
 {
 	struct msg m;
@@ -884,7 +883,6 @@ START_TEST(whole_output)
 	ck_assert_int_eq(status_of(pid), 0);
 }
 END_TEST
-#endif
 
 START_TEST(whole_deadline)
 {
@@ -1091,9 +1089,7 @@ main(void)
 	tcase_add_test(t, refuses);
 	tcase_add_test(t, whole);
 	tcase_add_test(t, whole_as_user);
-#ifdef PEER_WINDOW
 	tcase_add_test(t, whole_output);
-#endif
 	tcase_add_test(t, whole_deadline);
 	tcase_add_test(t, whole_stop);
 	tcase_add_test(t, whole_reconnects);
