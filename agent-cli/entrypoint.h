@@ -68,6 +68,8 @@ struct entry {
 	struct event_base *base;
 	struct link *link;
 	struct event *ev_tick, *ev_term;
+	int term; /* system_term_fd; -1 */
+	bool term_said;
 	enum entry_state state;
 	int exit_status; /* when the loop has ended */
 	bool heard; /* this link's daemon knows of the run */

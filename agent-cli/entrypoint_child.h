@@ -39,6 +39,22 @@ void system_expendable(void);
 void system_close_from(int low);
 /* Send sig to every process but us: as PID 1 all, else our descendants. */
 void system_signal_others(int sig);
+/*
+ * A descriptor that is readable when somebody sends TERM, which ends nothing
+ * by itself from then on; -1 with errno.
+ */
+int system_term_fd(void);
+/*
+ * Take what came. Returns whether it came from outside of our namespace; by
+ * whom it was sent otherwise is stored, 0 for nobody that has a number.
+ */
+bool system_term_outside(int fd, pid_t *by);
+
+/* --- entrypoint_filter_linux.c: what its children may not ask of it ------ */
+
+/* For the caller and all that comes of it; need system_harden. 0 or -1. */
+int system_spare_pid1(void); /* they do not change the limits of PID 1 */
+int system_alone(void); /* it makes no process */
 
 /* --- entrypoint_child.c -------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -111,6 +112,8 @@ start_pid1(int (*body)(void))
 	    mount("proc", "/proc", "proc", 0, NULL) == -1)
 		_exit(93);
 	lo_up();
+	/* Check's own handler would end the test. */
+	(void)signal(SIGTERM, SIG_DFL);
 	_exit(body());
 }
 
@@ -609,6 +612,26 @@ entry_user_body(void)
 	return cmd_entrypoint_at(&where);
 }
 
+/* A process of the run that wants PID 1 to stop, by each way that there is. */
+static int
+entry_terms_body(void)
+{
+	siginfo_t forged;
+
+	if (fork() == 0) {
+		memset(&forged, 0, sizeof(forged));
+		forged.si_signo = SIGTERM;
+		forged.si_code = SI_QUEUE; /* from 0, as one from outside is */
+		for (;;) {
+			(void)kill(1, SIGTERM);
+			(void)syscall(SYS_tgkill, 1, 1, SIGTERM);
+			(void)syscall(SYS_rt_sigqueueinfo, 1, SIGTERM, &forged);
+			(void)usleep(1000);
+		}
+	}
+	return entry_body();
+}
+
 static int listener;
 
 static void
@@ -852,7 +875,12 @@ START_TEST(whole_as_user)
 	    "test $(cat /proc/self/oom_score_adj) = 500 || exit 5; "
 	    "! cat /proc/1/environ 2>/dev/null || exit 6; "
 	    "! ls /proc/1/fd 2>/dev/null || exit 7; "
-	    "test $(grep -c NoNewPrivs:.1 /proc/self/status) = 1 || exit 8",
+	    "test $(grep -c NoNewPrivs:.1 /proc/self/status) = 1 || exit 8; "
+	    "! prlimit --pid 1 --nofile=0:0 2>/dev/null || exit 9; "
+	    "! prlimit --pid 1 >/dev/null 2>&1 || exit 10; "
+	    "prlimit --pid $$ --nofile=99:99 || exit 11; "
+	    "ulimit -n 64 || exit 12; "
+	    "test $(ulimit -n) = 64 || exit 13",
 	    "", 60000);
 	hear_phase(fd, "tool");
 	hear_exited(fd, "tool", 0, 0);
@@ -921,6 +949,62 @@ START_TEST(whole_stop)
 	m.u.agent_stop.reason = "cancelled";
 	say(fd, &m);
 	hear_exited(fd, "stop", -1, SIGKILL);
+	hear_no_bundle(fd);
+	say_type(fd, MSG_TYPE_agent_finish);
+	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
+/* PID 1 of the namespace, by its number in ours. */
+static pid_t
+inner_of(pid_t outer)
+{
+	char path[64], text[32] = "";
+	ssize_t n;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children",
+	    (int)outer, (int)outer);
+	ck_assert_int_ne(fd = open(path, O_RDONLY | O_CLOEXEC), -1);
+	n = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	ck_assert_int_gt(n, 1);
+	text[strcspn(text, " ")] = '\0';
+	return words_number(text);
+}
+
+/* The engine's own stop. */
+START_TEST(whole_term)
+{
+	pid_t pid;
+	int fd;
+
+	make_where();
+	pid = start_pid1(entry_body);
+	fd = meet("new");
+	(void)up_to_release(fd, "exec sleep 100", "", 60000);
+	hear_phase(fd, "tool");
+	ck_assert_int_eq(kill(inner_of(pid), SIGTERM), 0);
+	hear_exited(fd, "stop", -1, SIGTERM);
+	hear_no_bundle(fd);
+	say_type(fd, MSG_TYPE_agent_finish);
+	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
+/* What the run sends itself is no stop, however it is made. */
+START_TEST(whole_term_from_within)
+{
+	pid_t pid;
+	int fd;
+
+	make_where();
+	pid = start_pid1(entry_terms_body);
+	fd = meet("new");
+	(void)up_to_release(
+	    fd, "kill -TERM 1; sleep 0.5; kill -TERM 1; exit 3", "", 60000);
+	hear_phase(fd, "tool");
+	hear_exited(fd, "tool", 3, 0);
 	hear_no_bundle(fd);
 	say_type(fd, MSG_TYPE_agent_finish);
 	ck_assert_int_eq(status_of(pid), 0);
@@ -1092,6 +1176,8 @@ main(void)
 	tcase_add_test(t, whole_output);
 	tcase_add_test(t, whole_deadline);
 	tcase_add_test(t, whole_stop);
+	tcase_add_test(t, whole_term);
+	tcase_add_test(t, whole_term_from_within);
 	tcase_add_test(t, whole_reconnects);
 	tcase_add_test(t, whole_not_proven);
 	tcase_add_test(t, whole_clone_fails);
