@@ -23,6 +23,7 @@ static const struct entry_where in_container = { .socket = ENTRY_SOCKET,
 	.home = TOOL_HOME,
 	.work = TOOL_WORK,
 	.private = TOOL_PRIVATE,
+	.spare = TOOL_SPARE,
 	.protocol = "https" };
 
 static const char *const state_names[] = { "connect", "start", "prove",

@@ -50,7 +50,7 @@ enum entry_state {
 /* Where things are. Constants for the program; tests have their own. */
 struct entry_where {
 	const char *socket;
-	const char *home, *work, *private; /* as TOOL_HOME ... */
+	const char *home, *work, *private, *spare; /* as TOOL_HOME ... */
 	const char *protocol; /* of repositories */
 	bool any_pid; /* need not be PID 1 */
 	bool any_user;

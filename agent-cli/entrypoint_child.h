@@ -52,7 +52,7 @@ bool system_term_outside(int fd, pid_t *by);
 
 /* --- entrypoint_filter_linux.c: what its children may not ask of it ------ */
 
-/* For the caller and all that comes of it; need system_harden. 0 or -1. */
+/* For the caller and all that comes of it. Each returns 0, or -1 with errno. */
 int system_spare_pid1(void); /* they do not change the limits of PID 1 */
 int system_alone(void); /* it makes no process */
 
@@ -64,6 +64,7 @@ struct child_spec {
 	char *const *envp; /* all of it; PATH finds argv[0] */
 	int in, out, err; /* any descriptor above 2; -1: /dev/null */
 	int64_t file_max; /* RLIMIT_FSIZE; 0: as it is */
+	bool alone; /* it may have threads, and no process of its own */
 };
 
 /*

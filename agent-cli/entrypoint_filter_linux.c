@@ -95,7 +95,9 @@ enforce(struct sock_filter *filter, size_t n)
 {
 	struct sock_fprog prog = { .len = (unsigned short)n, .filter = filter };
 
-	/* Without privileges to gain, as system_harden has it, anybody may. */
+	/* Who has no privileges to gain may have a filter. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return -1;
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 }
 

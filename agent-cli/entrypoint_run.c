@@ -194,6 +194,7 @@ make_job(struct entry *e)
 	j->work = e->work;
 	j->keep = e->keep;
 	j->home = e->where->home;
+	j->spare = e->where->spare;
 	j->bundle_max = s->bundle_limit;
 	j->envp = e->env.v;
 }

@@ -646,6 +646,7 @@ make_where(void)
 		.home = home,
 		.work = work,
 		.private = private,
+		.spare = home,
 		.protocol = "file",
 		.any_user = true };
 	listener = fd_listen_unix(socket_path, 5);
