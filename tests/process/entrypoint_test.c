@@ -612,6 +612,15 @@ entry_user_body(void)
 	return cmd_entrypoint_at(&where);
 }
 
+/* HOME is as large as a workspace may be, and no larger. */
+static int
+entry_small_body(void)
+{
+	if (mount("tmpfs", home, "tmpfs", 0, "size=4m") == -1)
+		return 96;
+	return entry_body();
+}
+
 /* A process of the run that wants PID 1 to stop, by each way that there is. */
 static int
 entry_terms_body(void)
@@ -808,6 +817,34 @@ hear_no_bundle(int fd)
 
 	hear(fd, MSG_TYPE_agent_bundle, &m);
 	ck_assert_int_eq(m.u.agent_bundle.stream, 0);
+	msg_free(&m);
+}
+
+/* None, and that is all there is to say. */
+static void
+hear_nothing(int fd)
+{
+	struct msg m;
+
+	hear(fd, MSG_TYPE_agent_bundle, &m);
+	ck_assert_int_eq(m.u.agent_bundle.stream, 0);
+	ck_assert_int_eq(m.u.agent_bundle.bytes, 0);
+	ck_assert_ptr_null(m.u.agent_bundle.why);
+	msg_free(&m);
+}
+
+/* None, though there should be one: full or not, with these words in why. */
+static void
+hear_lost(int fd, bool full, const char *why)
+{
+	struct msg m;
+
+	hear(fd, MSG_TYPE_agent_bundle, &m);
+	ck_assert_int_eq(m.u.agent_bundle.stream, 0);
+	ck_assert_ptr_nonnull(m.u.agent_bundle.why);
+	ck_assert_msg(strstr(m.u.agent_bundle.why, why) != NULL, "%s",
+	    m.u.agent_bundle.why);
+	ck_assert_int_eq(m.u.agent_bundle.bytes > 0, full);
 	msg_free(&m);
 }
 
@@ -1083,11 +1120,11 @@ START_TEST(whole_clone_fails)
 }
 END_TEST
 
-START_TEST(whole_no_change)
+static pid_t
+begin_in_repo(int (*body)(void), const char *script, int *fd)
 {
 	char url[128], line[512];
 	pid_t pid;
-	int fd;
 
 	make_where();
 	(void)snprintf(url, sizeof(url), "file://%s/seed", dir);
@@ -1096,17 +1133,105 @@ START_TEST(whole_no_change)
 	    "-c user.email=t@t commit -q --allow-empty -m first",
 	    dir);
 	ck_assert_int_eq(words_shell(line), 0);
-	pid = start_pid1(entry_body);
-	fd = meet("new");
-	(void)up_to_release(fd, "test -d .git", url, 60000);
-	hear_phase(fd, "cloning");
-	hear_phase(fd, "cloned");
-	hear_phase(fd, "tool");
-	hear_exited(fd, "tool", 0, 0);
-	hear_phase(fd, "bundling");
-	hear_no_bundle(fd);
+	pid = start_pid1(body);
+	*fd = meet("new");
+	(void)up_to_release(*fd, script, url, 60000);
+	hear_phase(*fd, "cloning");
+	hear_phase(*fd, "cloned");
+	hear_phase(*fd, "tool");
+	hear_exited(*fd, "tool", 0, 0);
+	hear_phase(*fd, "bundling");
+	return pid;
+}
+
+START_TEST(whole_no_change)
+{
+	pid_t pid;
+	int fd;
+
+	pid = begin_in_repo(entry_body, "test -d .git", &fd);
+	hear_nothing(fd);
 	say_type(fd, MSG_TYPE_agent_finish);
 	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
+/* What was there and is lost is never told as nothing. */
+static const struct {
+	const char *script, *why;
+	bool small, full;
+} losses[] = {
+	{ "head -c 3000000 /dev/urandom >big", "larger than", false, true },
+	{ "rm -rf .git", "cannot be read", false, false },
+	/* Neither the commit nor the file beside it has room. */
+	{ "echo d >d; cat /dev/zero >../fill 2>/dev/null; true",
+	    "the workspace is full", true, true },
+	{ "i=0; while echo $i >f$i; do i=$((i + 1)); done 2>/dev/null; true",
+	    "the workspace is full: ", true, true },
+};
+
+START_TEST(whole_lost)
+{
+	pid_t pid;
+	int fd;
+
+	pid = begin_in_repo(losses[_i].small ? entry_small_body : entry_body,
+	    losses[_i].script, &fd);
+	hear_lost(fd, losses[_i].full, losses[_i].why);
+	say_type(fd, MSG_TYPE_agent_finish);
+	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
+/* What is committed is had, whatever was wanting for the rest. */
+START_TEST(whole_full_beside)
+{
+	struct msg m;
+	pid_t pid;
+	int fd;
+
+	pid = begin_in_repo(entry_small_body,
+	    "echo c >c && git add c && git commit -qm c && "
+	    "head -c 2500000 /dev/urandom >x",
+	    &fd);
+	hear(fd, MSG_TYPE_agent_bundle, &m);
+	ck_assert_int_ne(m.u.agent_bundle.stream, 0);
+	ck_assert_int_gt(m.u.agent_bundle.bytes, 0);
+	ck_assert_ptr_nonnull(m.u.agent_bundle.why);
+	ck_assert_msg(
+	    strncmp(m.u.agent_bundle.why, "the workspace is full: ", 23) == 0,
+	    "%s", m.u.agent_bundle.why);
+	msg_free(&m);
+	(void)close(fd);
+	(void)kill(inner_of(pid), SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+}
+END_TEST
+
+/* With HOME full to the last byte there may be room elsewhere. */
+static int
+entry_small_spare_body(void)
+{
+	where.spare = dir;
+	return entry_small_body();
+}
+
+START_TEST(whole_full_and_saved)
+{
+	struct msg m;
+	pid_t pid;
+	int fd;
+
+	pid = begin_in_repo(entry_small_spare_body,
+	    "echo d >d; cat /dev/zero >../fill 2>/dev/null; true", &fd);
+	hear(fd, MSG_TYPE_agent_bundle, &m);
+	ck_assert_int_ne(m.u.agent_bundle.stream, 0);
+	ck_assert_int_gt(m.u.agent_bundle.bytes, 0);
+	ck_assert_msg(m.u.agent_bundle.why == NULL, "%s", m.u.agent_bundle.why);
+	msg_free(&m);
+	(void)close(fd);
+	(void)kill(inner_of(pid), SIGKILL);
+	(void)waitpid(pid, NULL, 0);
 }
 END_TEST
 
@@ -1183,6 +1308,10 @@ main(void)
 	tcase_add_test(t, whole_not_proven);
 	tcase_add_test(t, whole_clone_fails);
 	tcase_add_test(t, whole_no_change);
+	tcase_add_loop_test(
+	    t, whole_lost, 0, (int)(sizeof(losses) / sizeof(losses[0])));
+	tcase_add_test(t, whole_full_beside);
+	tcase_add_test(t, whole_full_and_saved);
 	tcase_add_loop_test(t, whole_early_ends, 0, 3);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
