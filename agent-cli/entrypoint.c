@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,6 +23,7 @@ static const struct entry_where in_container = { .socket = ENTRY_SOCKET,
 	.home = TOOL_HOME,
 	.work = TOOL_WORK,
 	.private = TOOL_PRIVATE,
+	.spare = TOOL_SPARE,
 	.protocol = "https" };
 
 static const char *const state_names[] = { "connect", "start", "prove",
@@ -262,11 +262,25 @@ on_tick(int fd, short what, void *arg)
 		link_again(e->link, "it does not say what it has");
 }
 
+/*
+ * Who may end a run tells the daemon, and the engine is outside. What the tool
+ * sends ends nothing: how it ends is said by its own end.
+ */
 static void
-on_term(int sig, short what, void *arg)
+on_term(int fd, short what, void *arg)
 {
-	log_info("signal %d", sig);
-	stop(arg, ENTRY_TERM_GRACE_MS);
+	struct entry *e = arg;
+	pid_t by;
+
+	if (system_term_outside(fd, &by)) {
+		log_info("TERM, from outside");
+		stop(e, ENTRY_TERM_GRACE_MS);
+	} else if (!e->term_said) {
+		/* Once: it costs whoever sends it nothing. */
+		e->term_said = true;
+		log_warnx(
+		    "TERM from process %d of the run is not obeyed", (int)by);
+	}
 }
 
 /* --- start ------------------------------------------------------------------
@@ -311,7 +325,10 @@ open_all(struct entry *e)
 	e->ward = ward_new(e->base, run_child_ended, e);
 	e->output = output_new(e->base, on_output, e);
 	e->ev_tick = event_new(e->base, -1, EV_PERSIST, on_tick, e);
-	e->ev_term = evsignal_new(e->base, SIGTERM, on_term, e);
+	if ((e->term = system_term_fd()) == -1)
+		return -1;
+	e->ev_term =
+	    event_new(e->base, e->term, EV_READ | EV_PERSIST, on_term, e);
 	if (e->ward == NULL || e->output == NULL || e->ev_tick == NULL ||
 	    e->ev_term == NULL || event_add(e->ev_tick, &tv) == -1 ||
 	    event_add(e->ev_term, NULL) == -1)
@@ -337,6 +354,8 @@ close_all(struct entry *e)
 		event_free(e->ev_tick);
 	if (e->ev_term != NULL)
 		event_free(e->ev_term);
+	if (e->term != -1)
+		(void)close(e->term);
 	if (e->bundle_fd != -1)
 		(void)close(e->bundle_fd);
 	if (e->result != -1)
@@ -353,7 +372,9 @@ cmd_entrypoint_at(const struct entry_where *where)
 
 	if (!may_begin(where))
 		return ENTRY_EXIT_NOTHING;
-	if (hold_standard_fds() == -1 || system_harden() == -1) {
+	/* Its children have from it what it may not do itself. */
+	if (hold_standard_fds() == -1 || system_harden() == -1 ||
+	    system_spare_pid1() == -1) {
 		complain("entrypoint: %s", strerror(errno));
 		return ENTRY_EXIT_NOTHING;
 	}
@@ -361,7 +382,7 @@ cmd_entrypoint_at(const struct entry_where *where)
 	if ((e = calloc(1, sizeof(*e))) == NULL)
 		return ENTRY_EXIT_NOTHING;
 	e->where = where;
-	e->bundle_fd = e->result = -1;
+	e->bundle_fd = e->result = e->term = -1;
 	e->exit_status = ENTRY_EXIT_BROKEN;
 	if (open_all(e) == 0)
 		(void)event_base_dispatch(e->base);

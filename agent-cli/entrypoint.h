@@ -25,8 +25,6 @@
 #define ENTRY_HOLD_MS (24 * 3600 * 1000) /* with work that nobody takes */
 #define ENTRY_TERM_GRACE_MS 5000 /* the engine's own TERM */
 #define ENTRY_TICK_MS 1000
-#define ENTRY_CA_MAX (1024 * 1024) /* as msg.def has it */
-#define ENTRY_PROMPT_MAX (4 * 1024 * 1024)
 #define ENTRY_WHY_MAX 256
 
 #define ENTRY_STREAM_OUTPUT 1 /* towards the daemon */
@@ -52,7 +50,7 @@ enum entry_state {
 /* Where things are. Constants for the program; tests have their own. */
 struct entry_where {
 	const char *socket;
-	const char *home, *work, *private; /* as TOOL_HOME ... */
+	const char *home, *work, *private, *spare; /* as TOOL_HOME ... */
 	const char *protocol; /* of repositories */
 	bool any_pid; /* need not be PID 1 */
 	bool any_user;
@@ -70,6 +68,8 @@ struct entry {
 	struct event_base *base;
 	struct link *link;
 	struct event *ev_tick, *ev_term;
+	int term; /* system_term_fd; -1 */
+	bool term_said;
 	enum entry_state state;
 	int exit_status; /* when the loop has ended */
 	bool heard; /* this link's daemon knows of the run */

@@ -71,7 +71,8 @@ child_exec(const struct child_spec *s, int report)
 		report = FD_REPORT;
 	}
 	system_close_from(FD_REPORT + 1);
-	if (chdir(s->dir) == -1 || limit_files(s->file_max) == -1)
+	if (chdir(s->dir) == -1 || limit_files(s->file_max) == -1 ||
+	    (s->alone && system_alone() == -1))
 		goto fail;
 	default_signals();
 	environ = (char **)(uintptr_t)s->envp;

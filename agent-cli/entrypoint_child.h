@@ -39,6 +39,22 @@ void system_expendable(void);
 void system_close_from(int low);
 /* Send sig to every process but us: as PID 1 all, else our descendants. */
 void system_signal_others(int sig);
+/*
+ * A descriptor that is readable when somebody sends TERM, which ends nothing
+ * by itself from then on; -1 with errno.
+ */
+int system_term_fd(void);
+/*
+ * Take what came. Returns whether it came from outside of our namespace; by
+ * whom it was sent otherwise is stored, 0 for nobody that has a number.
+ */
+bool system_term_outside(int fd, pid_t *by);
+
+/* --- entrypoint_filter_linux.c: what its children may not ask of it ------ */
+
+/* For the caller and all that comes of it. Each returns 0, or -1 with errno. */
+int system_spare_pid1(void); /* they do not change the limits of PID 1 */
+int system_alone(void); /* it makes no process */
 
 /* --- entrypoint_child.c -------------------------------------------------- */
 
@@ -48,6 +64,7 @@ struct child_spec {
 	char *const *envp; /* all of it; PATH finds argv[0] */
 	int in, out, err; /* any descriptor above 2; -1: /dev/null */
 	int64_t file_max; /* RLIMIT_FSIZE; 0: as it is */
+	bool alone; /* it may have threads, and no process of its own */
 };
 
 /*
@@ -85,7 +102,6 @@ struct ward *ward_new(struct event_base *base,
 void ward_free(struct ward **w);
 /* Mind a child until deadline_ms on the boot clock (INT64_MAX: none). */
 void ward_watch(struct ward *w, pid_t pid, int64_t deadline_ms);
-bool ward_busy(const struct ward *w);
 /* TERM now, KILL at grace. Said twice, the earlier KILL holds. */
 void ward_stop(struct ward *w, int64_t grace_ms);
 

@@ -25,3 +25,31 @@ void
 system_signal_others(int sig)
 {
 }
+
+int
+system_term_fd(void)
+{
+	errno = ENOTSUP;
+	return -1;
+}
+
+bool
+system_term_outside(int fd, pid_t *by)
+{
+	*by = 0;
+	return false;
+}
+
+int
+system_spare_pid1(void)
+{
+	errno = ENOTSUP;
+	return -1;
+}
+
+int
+system_alone(void)
+{
+	errno = ENOTSUP;
+	return -1;
+}

@@ -82,7 +82,7 @@ git_clone(const struct git_job *job, struct git_result *r)
 	struct git g;
 
 	memset(r, 0, sizeof(*r));
-	if (git_open(&g, job, GIT_CLONE_MS) == -1) {
+	if (git_open(&g, job, job->protocol, GIT_CLONE_MS) == -1) {
 		refuse(r, "out of memory");
 		return;
 	}

@@ -38,13 +38,13 @@ static const char *const settings[] = {
 	"credential.helper=",
 	"submodule.recurse=false",
 	"fetch.recurseSubmodules=false",
-	"protocol.allow=never",
 	"gc.auto=0",
 	"maintenance.auto=false",
 	"commit.gpgSign=false",
 	"pack.threads=1",
 	"pack.windowMemory=64m",
 	"advice.detachedHead=false",
+	"advice.addEmbeddedRepo=false",
 	"safe.directory=*",
 	/* Where the profile's own identity is not whole. */
 	"user.name=agent",
@@ -56,7 +56,8 @@ static const char *const quiet_env[] = { "GIT_CONFIG_NOSYSTEM=1",
 	"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
 	"GIT_ATTR_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
 	"GIT_NO_REPLACE_OBJECTS=1", "GIT_OPTIONAL_LOCKS=0",
-	"GIT_EDITOR=:", "GIT_PAGER=cat", "XDG_CONFIG_HOME=/nonexistent" };
+	"GIT_EDITOR=:", "GIT_PAGER=cat", "XDG_CONFIG_HOME=/nonexistent",
+	"GIT_PROTOCOL_FROM_USER=0", "GIT_NO_LAZY_FETCH=1" };
 
 /* Of the tool's environment these alone mean something to git. */
 static const char *const kept_env[] = { "PATH=", "HOME=", "HTTP_PROXY=",
@@ -83,8 +84,10 @@ is_kept(const char *s)
 }
 
 int
-git_open(struct git *g, const struct git_job *job, int64_t limit_ms)
+git_open(struct git *g, const struct git_job *job, const char *protocol,
+    int64_t limit_ms)
 {
+	char allow[64];
 	size_t i;
 
 	memset(g, 0, sizeof(*g));
@@ -98,7 +101,9 @@ git_open(struct git *g, const struct git_job *job, int64_t limit_ms)
 	for (i = 0; i < COUNT(quiet_env); i++)
 		if (words_add(&g->env, quiet_env[i]) == -1)
 			return -1;
-	return 0;
+	/* Unlike a setting it has no protocol.*.allow beside it. */
+	(void)snprintf(allow, sizeof(allow), "GIT_ALLOW_PROTOCOL=%s", protocol);
+	return words_add(&g->env, allow);
 }
 
 void
@@ -138,8 +143,8 @@ spawn(struct git *g, const char *dir, int64_t file_max, const char *const *args,
 		.in = -1,
 		.out = out,
 		.err = err,
-		.file_max = file_max };
-	char allow[64];
+		.file_max = file_max,
+		.alone = g->alone };
 	size_t i, n = 0;
 
 	(void)add_word(v, &n, "git");
@@ -147,10 +152,6 @@ spawn(struct git *g, const char *dir, int64_t file_max, const char *const *args,
 		(void)add_word(v, &n, "-c");
 		(void)add_word(v, &n, settings[i]);
 	}
-	(void)snprintf(
-	    allow, sizeof(allow), "protocol.%s.allow=always", g->job->protocol);
-	(void)add_word(v, &n, "-c");
-	(void)add_word(v, &n, allow);
 	for (i = 0; args[i] != NULL; i++)
 		if (add_word(v, &n, args[i]) == -1) {
 			errno = E2BIG;
@@ -259,12 +260,31 @@ wait_for(struct git *g, struct call *c, int64_t until)
 	return -1;
 }
 
+/* The first line that names something which was passed over. */
+static void
+first_of(struct git *g, const char *errors)
+{
+	static const char *const begins[] = { "error: ", "warning: could not" };
+	const char *p = errors;
+	size_t i, n;
+
+	for (; *p != '\0'; p += n + (p[n] == '\n')) {
+		n = strcspn(p, "\n");
+		for (i = 0; i < COUNT(begins); i++)
+			if (strncmp(p, begins[i], strlen(begins[i])) == 0) {
+				(void)log_escape(
+				    g->first, sizeof(g->first), p, n);
+				return;
+			}
+	}
+}
+
 /*
  * The last line that says something, as printable ASCII: it holds names and
  * words of strangers in whatever bytes they like, and goes into messages.
  */
 static void
-last_line(struct git *g, struct call *c)
+read_errors(struct git *g, struct call *c)
 {
 	char *p;
 
@@ -274,6 +294,7 @@ last_line(struct git *g, struct call *c)
 	p = strrchr(c->errors, '\n');
 	p = p != NULL ? p + 1 : c->errors;
 	(void)log_escape(g->err, sizeof(g->err), p, strlen(p));
+	first_of(g, c->errors);
 }
 
 static void
@@ -303,11 +324,11 @@ git_run(struct git *g, const char *dir, int64_t limit_ms, int64_t file_max,
 
 	if (until > g->deadline_ms)
 		until = g->deadline_ms;
-	g->out[0] = g->err[0] = '\0';
+	g->out[0] = g->err[0] = g->first[0] = '\0';
 	if (start(g, &c, dir, file_max, args) == 0) {
 		status = wait_for(g, &c, until);
 		trim(g->out, c.outlen);
-		last_line(g, &c);
+		read_errors(g, &c);
 	}
 	if (c.out != -1)
 		(void)close(c.out);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -158,15 +159,16 @@ static void
 say_bundle(struct entry *e)
 {
 	bool there = e->git.end == GIT_DONE && e->bundle_fd != -1;
+	bool said = e->git.end != GIT_NOTHING && e->git.why[0] != '\0';
 	struct msg m;
 
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_agent_bundle;
 	m.u.agent_bundle.stream = there ? ENTRY_STREAM_BUNDLE : 0;
-	m.u.agent_bundle.bytes = there ? e->git.bytes : 0;
+	m.u.agent_bundle.bytes = e->git.bytes;
 	m.u.agent_bundle.base = e->git.base;
 	m.u.agent_bundle.head = e->git.head;
-	m.u.agent_bundle.why = e->git.why[0] != '\0' ? e->git.why : NULL;
+	m.u.agent_bundle.why = said ? e->git.why : NULL;
 	/* The stream is made before it is announced. */
 	if (there && link_begin(e->link, ENTRY_STREAM_BUNDLE) == -1) {
 		link_again(e->link, "the bundle's stream");
@@ -186,8 +188,9 @@ begin_bundle(struct entry *e)
 		    open(e->git.bundle, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 		if (e->bundle_fd == -1) {
 			e->git.end = GIT_FAILED;
-			(void)strlcpy(
-			    e->git.why, strerror(errno), sizeof(e->git.why));
+			e->git.bytes = 0;
+			(void)snprintf(e->git.why, sizeof(e->git.why),
+			    "its bundle: %s", strerror(errno));
 		}
 	}
 	say_bundle(e);

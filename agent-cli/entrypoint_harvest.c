@@ -3,12 +3,14 @@
  *
  * All of it happens in a repository of our own, new, whose settings are ours;
  * the tool's .git is an alternate store of objects to it and is asked for two
- * names. So what stands in the tool's configuration, hooks and attributes has
- * nobody who would obey it, locks that it left lock nobody, and a .git that is
- * gone costs what was committed, not what lies there.
+ * names, by a git that may make no process. So what stands in the tool's
+ * configuration, hooks and attributes has nobody who would obey it, locks that
+ * it left lock nobody, and a .git that is gone costs what was committed, not
+ * what lies there.
  */
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,26 +20,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libcommon/fd.h"
+#include "libcommon/clock.h"
 
-#include "entrypoint_git.h"
+#include "entrypoint_harvest.h"
 
-#define UNCOMMITTED "Uncommitted work of the agent"
 #define SCRATCH ".bulkhead.harvest.XXXXXX"
+#define FULL_BYTES (256 * 1024) /* less free room is none */
+#define FULL_FILES 16
 #define LEFT "-left" /* what the branch is called that the tool left behind */
-
-struct harvest {
-	const struct git_job *job;
-	struct git_result *r;
-	struct git g;
-	char scratch[GIT_PATH_MAX]; /* holds store/ and bundle */
-	char store[GIT_PATH_MAX], dotgit[GIT_PATH_MAX];
-	char ref[GIT_PATH_MAX], left_ref[GIT_PATH_MAX];
-	char head[GIT_NAME_MAX]; /* what HEAD is, "": nothing */
-	char branch[GIT_NAME_MAX]; /* what our branch is */
-	char tip[GIT_NAME_MAX]; /* what is bundled */
-	bool has_dotgit, has_left;
-};
 
 static int __attribute__((format(printf, 2, 3)))
 refuse(struct harvest *h, const char *fmt, ...)
@@ -51,9 +41,8 @@ refuse(struct harvest *h, const char *fmt, ...)
 	return -1;
 }
 
-/* The first word on what is missing stays. */
-static void __attribute__((format(printf, 2, 3)))
-note(struct harvest *h, const char *fmt, ...)
+void
+harvest_note(struct harvest *h, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -64,9 +53,8 @@ note(struct harvest *h, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* git in our own store. */
-static int
-in_store(struct harvest *h, int64_t limit_ms, int64_t file_max,
+int
+harvest_git(struct harvest *h, int64_t limit_ms, int64_t file_max,
     const char *const *args)
 {
 	const char *v[GIT_ARGS_MAX] = { "--git-dir", h->store };
@@ -91,6 +79,45 @@ write_alternates(struct harvest *h)
 	return private_file(path, text, strlen(text));
 }
 
+static int64_t
+room(const char *dir)
+{
+	struct statvfs v;
+
+	if (statvfs(dir, &v) == -1 ||
+	    (v.f_files != 0 && v.f_favail < FULL_FILES))
+		return 0;
+	return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+}
+
+/* git takes away what it could not finish: then only its words tell. */
+bool
+harvest_is_full(struct harvest *h)
+{
+	const char *words = strerror(ENOSPC);
+
+	if (strstr(h->g.err, words) != NULL ||
+	    strstr(h->g.first, words) != NULL)
+		return true;
+	return room(h->scratch[0] != '\0' ? h->scratch : h->job->home) <
+	    FULL_BYTES;
+}
+
+/* The workspace may have been filled to the last byte; /tmp is another. */
+static int
+make_scratch(struct harvest *h)
+{
+	const struct git_job *job = h->job;
+	const char *dir =
+	    room(job->spare) > room(job->home) ? job->spare : job->home;
+
+	(void)snprintf(h->scratch, sizeof(h->scratch), "%s/" SCRATCH, dir);
+	if (mkdtemp(h->scratch) != NULL)
+		return 0;
+	h->scratch[0] = '\0';
+	return refuse(h, "%s: %s", dir, strerror(errno));
+}
+
 static int
 make_store(struct harvest *h)
 {
@@ -100,10 +127,8 @@ make_store(struct harvest *h)
 	const char *const init[] = { "init", "--quiet", "--bare",
 		"--template=", format, h->store, NULL };
 
-	(void)snprintf(
-	    h->scratch, sizeof(h->scratch), "%s/" SCRATCH, h->job->home);
-	if (mkdtemp(h->scratch) == NULL)
-		return refuse(h, "%s", strerror(errno));
+	if (make_scratch(h) == -1)
+		return -1;
 	if (snprintf(h->store, sizeof(h->store), "%s/store", h->scratch) >=
 	        (int)sizeof(h->store) ||
 	    snprintf(h->dotgit, sizeof(h->dotgit), "%s/.git", h->job->work) >=
@@ -118,22 +143,28 @@ make_store(struct harvest *h)
 
 /* --- names ------------------------------------------------------------- */
 
-/* A commit that the tool's repository names, if our store has it. */
+/*
+ * A commit that the tool's repository names, if our store has it. There it is
+ * only a name: to look the object up might be to fetch it.
+ */
 static void
 ask(struct harvest *h, const char *what, char name[GIT_NAME_MAX])
 {
+	char commit[GIT_NAME_MAX + 16];
 	const char *const args[] = { "--git-dir", h->dotgit, "rev-parse",
 		"--verify", "-q", what, NULL };
-	const char *const exists[] = { "cat-file", "commit", name, NULL };
+	const char *const exists[] = { "rev-parse", "--verify", "-q", commit,
+		NULL };
 
+	name[0] = '\0';
 	if (git_run(&h->g, h->scratch, GIT_NAME_MS, 0, args) != 0 ||
-	    !git_name_valid(h->g.out)) {
-		name[0] = '\0';
+	    !git_name_valid(h->g.out))
 		return;
-	}
-	(void)strlcpy(name, h->g.out, GIT_NAME_MAX);
-	if (in_store(h, GIT_QUERY_MS, 0, exists) != 0)
-		name[0] = '\0';
+	(void)snprintf(commit, sizeof(commit), "%.*s^{commit}",
+	    GIT_NAME_MAX - 1, h->g.out);
+	if (harvest_git(h, GIT_QUERY_MS, 0, exists) == 0 &&
+	    git_name_valid(h->g.out))
+		(void)strlcpy(name, h->g.out, GIT_NAME_MAX);
 }
 
 static int
@@ -147,14 +178,14 @@ find_names(struct harvest *h)
 	    h->job->branch);
 	h->has_dotgit = lstat(h->dotgit, &st) == 0 && S_ISDIR(st.st_mode);
 	if (h->has_dotgit) {
-		(void)snprintf(what, sizeof(what), "refs/heads/%.*s^{commit}",
+		(void)snprintf(what, sizeof(what), "refs/heads/%.*s",
 		    GIT_PATH_MAX - 32, h->job->branch);
-		ask(h, "HEAD^{commit}", h->head);
+		ask(h, "HEAD", h->head);
 		ask(h, what, h->branch);
 	}
 	if (h->head[0] == '\0') {
 		if (h->job->base_commit[0] != '\0' || !h->has_dotgit)
-			note(h,
+			harvest_note(h,
 			    "its repository cannot be read any more: "
 			    "commits that were not on the branch are lost");
 		(void)strlcpy(h->head,
@@ -163,134 +194,6 @@ find_names(struct harvest *h)
 	}
 	(void)strlcpy(h->tip, h->head, sizeof(h->tip));
 	return 0;
-}
-
-/* --- what is not committed --------------------------------------------- */
-
-/*
- * The tool's index says which files it has not touched: without it a file
- * whose line ends the repository never normalised would count as changed.
- */
-static bool
-copy_index(struct harvest *h)
-{
-	char from[2 * GIT_PATH_MAX], to[2 * GIT_PATH_MAX], *buf = NULL;
-	struct stat st;
-	size_t len;
-	int r;
-
-	(void)snprintf(from, sizeof(from), "%s/index", h->dotgit);
-	(void)snprintf(to, sizeof(to), "%s/index", h->store);
-	if (!h->has_dotgit || lstat(from, &st) == -1 || !S_ISREG(st.st_mode) ||
-	    fd_read_path(from, GIT_INDEX_MAX, &buf, &len) == -1)
-		return false;
-	r = private_file(to, buf, len);
-	free(buf);
-	return r == 0;
-}
-
-static bool
-new_index(struct harvest *h)
-{
-	char path[2 * GIT_PATH_MAX];
-	const char *const read_tree[] = { "read-tree", h->head, NULL };
-
-	(void)snprintf(path, sizeof(path), "%s/index.lock", h->store);
-	(void)unlink(path);
-	(void)snprintf(path, sizeof(path), "%s/index", h->store);
-	(void)unlink(path);
-	return h->head[0] == '\0' ||
-	    in_store(h, GIT_QUERY_MS, 0, read_tree) == 0;
-}
-
-/* 0: all of it; 1: what could be read; -1: nothing. */
-static int
-add_all(struct harvest *h)
-{
-	char exclude[GIT_PATH_MAX + 64];
-	const char *const args[] = { "--work-tree", h->job->work, "-c", exclude,
-		"add", "--all", "--ignore-errors", "--", ".", NULL };
-	const char *v[GIT_ARGS_MAX] = { "--git-dir", h->store };
-	struct stat st;
-	size_t i;
-
-	(void)snprintf(exclude, sizeof(exclude), "%s/info/exclude", h->dotgit);
-	if (lstat(exclude, &st) == 0 && S_ISREG(st.st_mode))
-		(void)snprintf(exclude, sizeof(exclude),
-		    "core.excludesFile=%s/info/exclude", h->dotgit);
-	else
-		(void)strlcpy(
-		    exclude, "core.excludesFile=/dev/null", sizeof(exclude));
-	for (i = 0; args[i] != NULL; i++)
-		v[i + 2] = args[i];
-	switch (git_run(&h->g, h->job->work, GIT_COMMIT_MS, 0, v)) {
-	case 0:
-		return 0;
-	case 1:
-		return 1;
-	default:
-		return -1;
-	}
-}
-
-static int
-fill_index(struct harvest *h)
-{
-	int r = -1;
-
-	if (copy_index(h))
-		r = add_all(h);
-	if (r == -1 && new_index(h))
-		r = add_all(h);
-	if (r == -1)
-		note(h, "what was not committed is missing: %s", h->g.err);
-	else if (r == 1)
-		note(h, "some of what was not committed is missing: %s",
-		    h->g.err);
-	return r == -1 ? -1 : 0;
-}
-
-/* The tree of the index, when it is another than that of head. */
-static bool
-changed_tree(struct harvest *h, char tree[GIT_NAME_MAX])
-{
-	char of_head[GIT_NAME_MAX + 8];
-	const char *const write_tree[] = { "write-tree", NULL };
-	const char *const head_tree[] = { "rev-parse", "--verify", "-q",
-		of_head, NULL };
-	const char *const any[] = { "ls-tree", tree, NULL };
-
-	if (in_store(h, GIT_COMMIT_MS, 0, write_tree) != 0 ||
-	    !git_name_valid(h->g.out)) {
-		note(h, "what was not committed is missing: %s", h->g.err);
-		return false;
-	}
-	(void)strlcpy(tree, h->g.out, GIT_NAME_MAX);
-	if (h->head[0] == '\0')
-		return in_store(h, GIT_QUERY_MS, 0, any) == 0 &&
-		    h->g.out[0] != '\0';
-	(void)snprintf(of_head, sizeof(of_head), "%s^{tree}", h->head);
-	return in_store(h, GIT_QUERY_MS, 0, head_tree) == 0 &&
-	    strcmp(h->g.out, tree) != 0;
-}
-
-static void
-commit_rest(struct harvest *h)
-{
-	char tree[GIT_NAME_MAX];
-	const char *const first[] = { "commit-tree", tree, "-m", UNCOMMITTED,
-		NULL };
-	const char *const next[] = { "commit-tree", tree, "-p", h->head, "-m",
-		UNCOMMITTED, NULL };
-
-	if (fill_index(h) == -1 || !changed_tree(h, tree))
-		return;
-	if (in_store(h, GIT_QUERY_MS, 0, h->head[0] != '\0' ? next : first) ==
-	        0 &&
-	    git_name_valid(h->g.out))
-		(void)strlcpy(h->tip, h->g.out, sizeof(h->tip));
-	else
-		note(h, "what was not committed is missing: %s", h->g.err);
 }
 
 /* --- the bundle --------------------------------------------------------- */
@@ -308,10 +211,11 @@ set_refs(struct harvest *h)
 	const char *const left[] = { "update-ref", h->left_ref, h->branch,
 		NULL };
 
-	if (in_store(h, GIT_QUERY_MS, 0, tip) != 0)
+	if (harvest_git(h, GIT_QUERY_MS, 0, tip) != 0)
 		return refuse(h, "%s", h->g.err);
-	if (h->branch[0] != '\0' && in_store(h, GIT_QUERY_MS, 0, within) == 1 &&
-	    in_store(h, GIT_QUERY_MS, 0, left) == 0)
+	if (h->branch[0] != '\0' &&
+	    harvest_git(h, GIT_QUERY_MS, 0, within) == 1 &&
+	    harvest_git(h, GIT_QUERY_MS, 0, left) == 0)
 		h->has_left = true;
 	return 0;
 }
@@ -323,7 +227,7 @@ has_news(struct harvest *h, const char *not_base)
 	const char *const count[] = { "rev-list", "--count", "--max-count=1",
 		"--branches", not_base, NULL };
 
-	return in_store(h, GIT_COMMIT_MS, 0, count) != 0 ||
+	return harvest_git(h, GIT_REFS_MS, 0, count) != 0 ||
 	    strcmp(h->g.out, "0") != 0;
 }
 
@@ -346,7 +250,9 @@ run_bundle(struct harvest *h, const char *not_base)
 	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (h->g.to == -1)
 		return refuse(h, "%s", strerror(errno));
-	r = in_store(h, GIT_BUNDLE_MS, h->job->bundle_max + 1, args);
+	/* It packs by a git of its own, in our store. */
+	h->g.alone = false;
+	r = harvest_git(h, GIT_BUNDLE_MS, h->job->bundle_max + 1, args);
 	(void)close(h->g.to);
 	h->g.to = -1;
 	return r;
@@ -365,13 +271,25 @@ write_bundle(struct harvest *h, const char *not_base)
 		return -1;
 	if (stat(h->r->bundle, &st) == -1)
 		return refuse(h, "%s", strerror(errno));
-	if (st.st_size > h->job->bundle_max)
+	if (st.st_size > h->job->bundle_max) {
+		h->r->bytes = st.st_size;
 		return refuse(h, "the bundle is larger than %lld bytes",
 		    (long long)h->job->bundle_max);
-	if (r != 0)
+	}
+	if (r != 0) {
+		h->full = h->full || harvest_is_full(h);
 		return refuse(h, "%s", h->g.err);
+	}
 	h->r->bytes = st.st_size;
 	h->r->end = GIT_DONE;
+	return 0;
+}
+
+/* Nothing beyond the base: whether there should be more is known by now. */
+static int
+nothing(struct harvest *h)
+{
+	h->r->end = h->r->why[0] != '\0' ? GIT_FAILED : GIT_NOTHING;
 	return 0;
 }
 
@@ -381,37 +299,61 @@ bundle(struct harvest *h)
 	const char *base = h->job->base_commit;
 	char not_base[GIT_NAME_MAX + 1];
 
-	if (h->tip[0] == '\0') {
-		h->r->end = GIT_NOTHING;
-		return 0;
-	}
+	if (h->tip[0] == '\0')
+		return nothing(h);
 	(void)snprintf(not_base, sizeof(not_base), "^%s", base);
+	h->g.deadline_ms = clock_boot_ms() + GIT_REFS_MS;
 	if (set_refs(h) == -1)
 		return -1;
-	if (!has_news(h, base[0] != '\0' ? not_base : "--")) {
-		h->r->end = GIT_NOTHING;
-		return 0;
-	}
+	if (!has_news(h, base[0] != '\0' ? not_base : "--"))
+		return nothing(h);
+	h->g.deadline_ms = clock_boot_ms() + GIT_BUNDLE_MS;
 	return write_bundle(h, base[0] != '\0' ? not_base : NULL);
+}
+
+/* What a failure is told as: words, and whether it was for want of room. */
+static void
+conclude(struct harvest *h)
+{
+	struct git_result *r = h->r;
+	char why[GIT_WHY_MAX];
+
+	if (r->end == GIT_DONE)
+		return;
+	r->bundle[0] = '\0';
+	if (r->end == GIT_FAILED && r->bytes == 0 &&
+	    (h->full || harvest_is_full(h))) {
+		r->bytes = 1;
+		(void)strlcpy(why, r->why, sizeof(why));
+		if (strncmp(why, FULL, sizeof(FULL) - 1) != 0)
+			(void)snprintf(
+			    r->why, sizeof(r->why), FULL "%.200s", why);
+	}
+	if (r->end == GIT_FAILED && r->why[0] == '\0')
+		(void)strlcpy(r->why, "git failed", sizeof(r->why));
 }
 
 void
 git_harvest(const struct git_job *job, struct git_result *r)
 {
-	struct harvest h = { .job = job, .r = r };
+	static struct harvest h;
 
+	memset(&h, 0, sizeof(h));
+	h.job = job;
+	h.r = r;
 	memset(r, 0, sizeof(*r));
 	(void)strlcpy(r->base, job->base_commit, sizeof(r->base));
-	if (git_open(&h.g, job, GIT_HARVEST_MS) == -1) {
+	if (git_open(&h.g, job, "", GIT_REST_MS) == -1) {
 		(void)refuse(&h, "out of memory");
 		return;
 	}
+	h.g.alone = true;
+	tree_sweep(job->work, &h.tree);
 	if (make_store(&h) == 0 && find_names(&h) == 0) {
-		commit_rest(&h);
+		harvest_rest(&h);
 		(void)strlcpy(r->head, h.tip, sizeof(r->head));
 		(void)bundle(&h);
 	}
-	if (r->end != GIT_DONE)
-		r->bundle[0] = '\0';
+	conclude(&h);
 	git_close(&h.g);
 }

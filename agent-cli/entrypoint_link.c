@@ -33,7 +33,6 @@ struct link {
 static void message(struct peer *, struct msg *, int, void *);
 static void gone(struct peer *, enum peer_end, const char *, void *);
 
-#ifdef PEER_WINDOW
 static void
 data(struct peer *p, uint32_t stream, const uint8_t *buf, size_t len, void *arg)
 {
@@ -63,9 +62,6 @@ static const struct peer_ops peer_ops = { .message = message,
 	.data = data,
 	.stream_end = stream_end,
 	.stream_ready = stream_ready };
-#else
-static const struct peer_ops peer_ops = { .message = message, .gone = gone };
-#endif
 
 static void
 message(struct peer *p, struct msg *m, int fd, void *arg)
@@ -230,15 +226,8 @@ link_flush(struct link *l)
 		peer_flush(l->peer);
 }
 
-size_t
-link_pending(const struct link *l)
-{
-	return l->peer != NULL ? peer_pending(l->peer) : 0;
-}
-
 /* --- streams ------------------------------------------------------------- */
 
-#ifdef PEER_WINDOW
 int
 link_expect(struct link *l, uint32_t stream, int64_t max)
 {
@@ -283,47 +272,3 @@ link_abort(struct link *l, uint32_t stream, const char *reason)
 	if (l->peer != NULL)
 		peer_stream_abort(l->peer, stream, reason);
 }
-#else
-/* A library without streams: what needs one fails, and says so. */
-int
-link_expect(struct link *l, uint32_t stream, int64_t max)
-{
-	log_warnx("this build has no streams");
-	return -1;
-}
-
-void
-link_consumed(struct link *l, uint32_t stream, size_t n)
-{
-}
-
-int
-link_begin(struct link *l, uint32_t stream)
-{
-	log_warnx("this build has no streams");
-	return -1;
-}
-
-size_t
-link_room(struct link *l, uint32_t stream)
-{
-	return 0;
-}
-
-int
-link_write(struct link *l, uint32_t stream, const void *buf, size_t len)
-{
-	return -1;
-}
-
-int
-link_finish(struct link *l, uint32_t stream)
-{
-	return -1;
-}
-
-void
-link_abort(struct link *l, uint32_t stream, const char *reason)
-{
-}
-#endif

@@ -44,7 +44,6 @@ void link_again(struct link *l, const char *why);
 /* Each returns -1 when there is no link. */
 int link_send(struct link *l, const struct msg *m);
 void link_flush(struct link *l);
-size_t link_pending(const struct link *l); /* bytes unwritten */
 
 /* As peer_stream_* in peer.h. */
 int link_expect(struct link *l, uint32_t stream, int64_t max);

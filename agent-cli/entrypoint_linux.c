@@ -1,6 +1,7 @@
 /* What PID 1 asks of Linux. */
 
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,4 +82,37 @@ system_signal_others(int sig)
 		(void)kill(-1, sig);
 	else
 		signal_children(sig);
+}
+
+int
+system_term_fd(void)
+{
+	sigset_t term;
+
+	(void)sigemptyset(&term);
+	(void)sigaddset(&term, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &term, NULL) == -1)
+		return -1;
+	return signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/*
+ * Who has no number in our namespace is above it. Whoever is within may say
+ * that of itself in a signal with words of its own (rt_sigqueueinfo), but the
+ * kernel does not let it call such a one plain.
+ */
+bool
+system_term_outside(int fd, pid_t *by)
+{
+	struct signalfd_siginfo info;
+	bool outside = false;
+
+	*by = 0;
+	while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_code == SI_USER && info.ssi_pid == 0)
+			outside = true;
+		else
+			*by = (pid_t)info.ssi_pid;
+	}
+	return outside;
 }

@@ -126,7 +126,8 @@ take_result(struct entry *e)
 	if (read(e->result, &r, sizeof(r)) != (ssize_t)sizeof(r)) {
 		memset(&r, 0, sizeof(r));
 		r.end = GIT_FAILED;
-		(void)strlcpy(r.why, "out of time", sizeof(r.why));
+		(void)strlcpy(r.why, "git was killed, or had no time left",
+		    sizeof(r.why));
 	}
 	(void)close(e->result);
 	e->result = -1;
@@ -194,6 +195,7 @@ make_job(struct entry *e)
 	j->work = e->work;
 	j->keep = e->keep;
 	j->home = e->where->home;
+	j->spare = e->where->spare;
 	j->bundle_max = s->bundle_limit;
 	j->envp = e->env.v;
 }
@@ -346,7 +348,6 @@ harvest(struct entry *e)
 	if (start_of(e)->repo[0] == '\0') {
 		memset(&e->git, 0, sizeof(e->git));
 		e->git.end = GIT_NOTHING;
-		(void)strlcpy(e->git.why, "no repository", sizeof(e->git.why));
 		harvested(e);
 		return;
 	}
@@ -383,6 +384,8 @@ harvest_ended(struct entry *e)
 	take_result(e);
 	if (e->git.end == GIT_FAILED)
 		log_warnx("no bundle: %s", e->git.why);
+	else if (e->git.why[0] != '\0')
+		log_warnx("not all of it: %s", e->git.why);
 	harvested(e);
 }
 

@@ -12,9 +12,9 @@
 #define TOOL_HOME "/home/agent"
 #define TOOL_WORK "/home/agent/work" /* the workspace */
 #define TOOL_PRIVATE "/home/agent/.bulkhead" /* 0700: what PID 1 puts there */
+#define TOOL_SPARE "/tmp" /* when that of HOME has less room */
 #define TOOL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define TOOL_ARGUMENT_MAX (128 * 1024) /* with its NUL, as Linux has it */
-#define TOOL_ENV_MAX 192
 #define TOOL_ROOTS_MAX (4 * 1024 * 1024) /* the system's roots */
 
 /* A list of strings with a NULL behind it, for exec. */

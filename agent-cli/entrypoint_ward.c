@@ -117,12 +117,6 @@ ward_watch(struct ward *w, pid_t pid, int64_t deadline_ms)
 	event_active(w->ev_chld, EV_SIGNAL, 1);
 }
 
-bool
-ward_busy(const struct ward *w)
-{
-	return w->pid != 0;
-}
-
 void
 ward_stop(struct ward *w, int64_t grace_ms)
 {

@@ -324,8 +324,7 @@ qjob_bundle(struct qjob *j, const struct msg_job_bundle *m)
 	j->has_bundle = m->bytes > 0;
 	strlcpy(j->lost, m->lost, sizeof(j->lost));
 	/* Without a repository there is none to miss; a tool says more. */
-	if (j->lost[0] != '\0' && m->why != NULL && j->row.url[0] != '\0' &&
-	    j->row.reason[0] == '\0')
+	if (m->why != NULL && j->row.url[0] != '\0' && j->row.reason[0] == '\0')
 		strlcpy(j->row.reason, m->why, sizeof(j->row.reason));
 	j->row.bundle_bytes = m->bytes;
 	strlcpy(j->row.bundle_sha256, m->sha256, sizeof(j->row.bundle_sha256));

@@ -48,6 +48,7 @@ struct bundle {
 	int64_t bytes, max;
 	void *hash; /* EVP_MD_CTX */
 	char base[65], head[65];
+	char why[257]; /* what is missing in it; "": nothing */
 };
 
 struct job {

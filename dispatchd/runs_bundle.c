@@ -96,9 +96,15 @@ bundle_begin(struct job *j, const struct msg_agent_bundle *m)
 	strlcpy(b->base, m->base, sizeof(b->base));
 	strlcpy(b->head, m->head, sizeof(b->head));
 	if (m->stream == 0) {
-		tell(j, 0, "", m->why != NULL ? "agent" : "", m->why);
+		tell(j, 0, "",
+		    m->why == NULL      ? ""
+		        : m->bytes != 0 ? "quota"
+		                        : "agent",
+		    m->why);
 		return;
 	}
+	if (m->why != NULL)
+		strlcpy(b->why, m->why, sizeof(b->why));
 	b->stream = (uint32_t)m->stream;
 	if (too_much(j, m->bytes))
 		return;
@@ -173,6 +179,6 @@ bundle_end(struct job *j, bool ok, const char *why)
 	}
 	close(b->fd);
 	b->fd = -1;
-	tell(j, b->bytes, hex, "", NULL);
+	tell(j, b->bytes, hex, "", b->why[0] != '\0' ? b->why : NULL);
 	bundle_drop(j);
 }

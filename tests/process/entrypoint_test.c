@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -111,6 +112,8 @@ start_pid1(int (*body)(void))
 	    mount("proc", "/proc", "proc", 0, NULL) == -1)
 		_exit(93);
 	lo_up();
+	/* Check's own handler would end the test. */
+	(void)signal(SIGTERM, SIG_DFL);
 	_exit(body());
 }
 
@@ -609,6 +612,35 @@ entry_user_body(void)
 	return cmd_entrypoint_at(&where);
 }
 
+/* HOME is as large as a workspace may be, and no larger. */
+static int
+entry_small_body(void)
+{
+	if (mount("tmpfs", home, "tmpfs", 0, "size=4m") == -1)
+		return 96;
+	return entry_body();
+}
+
+/* A process of the run that wants PID 1 to stop, by each way that there is. */
+static int
+entry_terms_body(void)
+{
+	siginfo_t forged;
+
+	if (fork() == 0) {
+		memset(&forged, 0, sizeof(forged));
+		forged.si_signo = SIGTERM;
+		forged.si_code = SI_QUEUE; /* from 0, as one from outside is */
+		for (;;) {
+			(void)kill(1, SIGTERM);
+			(void)syscall(SYS_tgkill, 1, 1, SIGTERM);
+			(void)syscall(SYS_rt_sigqueueinfo, 1, SIGTERM, &forged);
+			(void)usleep(1000);
+		}
+	}
+	return entry_body();
+}
+
 static int listener;
 
 static void
@@ -623,6 +655,7 @@ make_where(void)
 		.home = home,
 		.work = work,
 		.private = private,
+		.spare = home,
 		.protocol = "file",
 		.any_user = true };
 	listener = fd_listen_unix(socket_path, 5);
@@ -787,6 +820,34 @@ hear_no_bundle(int fd)
 	msg_free(&m);
 }
 
+/* None, and that is all there is to say. */
+static void
+hear_nothing(int fd)
+{
+	struct msg m;
+
+	hear(fd, MSG_TYPE_agent_bundle, &m);
+	ck_assert_int_eq(m.u.agent_bundle.stream, 0);
+	ck_assert_int_eq(m.u.agent_bundle.bytes, 0);
+	ck_assert_ptr_null(m.u.agent_bundle.why);
+	msg_free(&m);
+}
+
+/* None, though there should be one: full or not, with these words in why. */
+static void
+hear_lost(int fd, bool full, const char *why)
+{
+	struct msg m;
+
+	hear(fd, MSG_TYPE_agent_bundle, &m);
+	ck_assert_int_eq(m.u.agent_bundle.stream, 0);
+	ck_assert_ptr_nonnull(m.u.agent_bundle.why);
+	ck_assert_msg(strstr(m.u.agent_bundle.why, why) != NULL, "%s",
+	    m.u.agent_bundle.why);
+	ck_assert_int_eq(m.u.agent_bundle.bytes > 0, full);
+	msg_free(&m);
+}
+
 static int
 status_of(pid_t pid)
 {
@@ -852,7 +913,12 @@ START_TEST(whole_as_user)
 	    "test $(cat /proc/self/oom_score_adj) = 500 || exit 5; "
 	    "! cat /proc/1/environ 2>/dev/null || exit 6; "
 	    "! ls /proc/1/fd 2>/dev/null || exit 7; "
-	    "test $(grep -c NoNewPrivs:.1 /proc/self/status) = 1 || exit 8",
+	    "test $(grep -c NoNewPrivs:.1 /proc/self/status) = 1 || exit 8; "
+	    "! prlimit --pid 1 --nofile=0:0 2>/dev/null || exit 9; "
+	    "! prlimit --pid 1 >/dev/null 2>&1 || exit 10; "
+	    "prlimit --pid $$ --nofile=99:99 || exit 11; "
+	    "ulimit -n 64 || exit 12; "
+	    "test $(ulimit -n) = 64 || exit 13",
 	    "", 60000);
 	hear_phase(fd, "tool");
 	hear_exited(fd, "tool", 0, 0);
@@ -862,7 +928,6 @@ START_TEST(whole_as_user)
 }
 END_TEST
 
-#ifdef PEER_WINDOW
 START_TEST(whole_output)
 {
 	struct msg m;
@@ -884,7 +949,6 @@ START_TEST(whole_output)
 	ck_assert_int_eq(status_of(pid), 0);
 }
 END_TEST
-#endif
 
 START_TEST(whole_deadline)
 {
@@ -923,6 +987,62 @@ START_TEST(whole_stop)
 	m.u.agent_stop.reason = "cancelled";
 	say(fd, &m);
 	hear_exited(fd, "stop", -1, SIGKILL);
+	hear_no_bundle(fd);
+	say_type(fd, MSG_TYPE_agent_finish);
+	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
+/* PID 1 of the namespace, by its number in ours. */
+static pid_t
+inner_of(pid_t outer)
+{
+	char path[64], text[32] = "";
+	ssize_t n;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children",
+	    (int)outer, (int)outer);
+	ck_assert_int_ne(fd = open(path, O_RDONLY | O_CLOEXEC), -1);
+	n = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	ck_assert_int_gt(n, 1);
+	text[strcspn(text, " ")] = '\0';
+	return words_number(text);
+}
+
+/* The engine's own stop. */
+START_TEST(whole_term)
+{
+	pid_t pid;
+	int fd;
+
+	make_where();
+	pid = start_pid1(entry_body);
+	fd = meet("new");
+	(void)up_to_release(fd, "exec sleep 100", "", 60000);
+	hear_phase(fd, "tool");
+	ck_assert_int_eq(kill(inner_of(pid), SIGTERM), 0);
+	hear_exited(fd, "stop", -1, SIGTERM);
+	hear_no_bundle(fd);
+	say_type(fd, MSG_TYPE_agent_finish);
+	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
+/* What the run sends itself is no stop, however it is made. */
+START_TEST(whole_term_from_within)
+{
+	pid_t pid;
+	int fd;
+
+	make_where();
+	pid = start_pid1(entry_terms_body);
+	fd = meet("new");
+	(void)up_to_release(
+	    fd, "kill -TERM 1; sleep 0.5; kill -TERM 1; exit 3", "", 60000);
+	hear_phase(fd, "tool");
+	hear_exited(fd, "tool", 3, 0);
 	hear_no_bundle(fd);
 	say_type(fd, MSG_TYPE_agent_finish);
 	ck_assert_int_eq(status_of(pid), 0);
@@ -1000,11 +1120,11 @@ START_TEST(whole_clone_fails)
 }
 END_TEST
 
-START_TEST(whole_no_change)
+static pid_t
+begin_in_repo(int (*body)(void), const char *script, int *fd)
 {
 	char url[128], line[512];
 	pid_t pid;
-	int fd;
 
 	make_where();
 	(void)snprintf(url, sizeof(url), "file://%s/seed", dir);
@@ -1013,17 +1133,105 @@ START_TEST(whole_no_change)
 	    "-c user.email=t@t commit -q --allow-empty -m first",
 	    dir);
 	ck_assert_int_eq(words_shell(line), 0);
-	pid = start_pid1(entry_body);
-	fd = meet("new");
-	(void)up_to_release(fd, "test -d .git", url, 60000);
-	hear_phase(fd, "cloning");
-	hear_phase(fd, "cloned");
-	hear_phase(fd, "tool");
-	hear_exited(fd, "tool", 0, 0);
-	hear_phase(fd, "bundling");
-	hear_no_bundle(fd);
+	pid = start_pid1(body);
+	*fd = meet("new");
+	(void)up_to_release(*fd, script, url, 60000);
+	hear_phase(*fd, "cloning");
+	hear_phase(*fd, "cloned");
+	hear_phase(*fd, "tool");
+	hear_exited(*fd, "tool", 0, 0);
+	hear_phase(*fd, "bundling");
+	return pid;
+}
+
+START_TEST(whole_no_change)
+{
+	pid_t pid;
+	int fd;
+
+	pid = begin_in_repo(entry_body, "test -d .git", &fd);
+	hear_nothing(fd);
 	say_type(fd, MSG_TYPE_agent_finish);
 	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
+/* What was there and is lost is never told as nothing. */
+static const struct {
+	const char *script, *why;
+	bool small, full;
+} losses[] = {
+	{ "head -c 3000000 /dev/urandom >big", "larger than", false, true },
+	{ "rm -rf .git", "cannot be read", false, false },
+	/* Neither the commit nor the file beside it has room. */
+	{ "echo d >d; cat /dev/zero >../fill 2>/dev/null; true",
+	    "the workspace is full", true, true },
+	{ "i=0; while echo $i >f$i; do i=$((i + 1)); done 2>/dev/null; true",
+	    "the workspace is full: ", true, true },
+};
+
+START_TEST(whole_lost)
+{
+	pid_t pid;
+	int fd;
+
+	pid = begin_in_repo(losses[_i].small ? entry_small_body : entry_body,
+	    losses[_i].script, &fd);
+	hear_lost(fd, losses[_i].full, losses[_i].why);
+	say_type(fd, MSG_TYPE_agent_finish);
+	ck_assert_int_eq(status_of(pid), 0);
+}
+END_TEST
+
+/* What is committed is had, whatever was wanting for the rest. */
+START_TEST(whole_full_beside)
+{
+	struct msg m;
+	pid_t pid;
+	int fd;
+
+	pid = begin_in_repo(entry_small_body,
+	    "echo c >c && git add c && git commit -qm c && "
+	    "head -c 2500000 /dev/urandom >x",
+	    &fd);
+	hear(fd, MSG_TYPE_agent_bundle, &m);
+	ck_assert_int_ne(m.u.agent_bundle.stream, 0);
+	ck_assert_int_gt(m.u.agent_bundle.bytes, 0);
+	ck_assert_ptr_nonnull(m.u.agent_bundle.why);
+	ck_assert_msg(
+	    strncmp(m.u.agent_bundle.why, "the workspace is full: ", 23) == 0,
+	    "%s", m.u.agent_bundle.why);
+	msg_free(&m);
+	(void)close(fd);
+	(void)kill(inner_of(pid), SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+}
+END_TEST
+
+/* With HOME full to the last byte there may be room elsewhere. */
+static int
+entry_small_spare_body(void)
+{
+	where.spare = dir;
+	return entry_small_body();
+}
+
+START_TEST(whole_full_and_saved)
+{
+	struct msg m;
+	pid_t pid;
+	int fd;
+
+	pid = begin_in_repo(entry_small_spare_body,
+	    "echo d >d; cat /dev/zero >../fill 2>/dev/null; true", &fd);
+	hear(fd, MSG_TYPE_agent_bundle, &m);
+	ck_assert_int_ne(m.u.agent_bundle.stream, 0);
+	ck_assert_int_gt(m.u.agent_bundle.bytes, 0);
+	ck_assert_msg(m.u.agent_bundle.why == NULL, "%s", m.u.agent_bundle.why);
+	msg_free(&m);
+	(void)close(fd);
+	(void)kill(inner_of(pid), SIGKILL);
+	(void)waitpid(pid, NULL, 0);
 }
 END_TEST
 
@@ -1091,15 +1299,19 @@ main(void)
 	tcase_add_test(t, refuses);
 	tcase_add_test(t, whole);
 	tcase_add_test(t, whole_as_user);
-#ifdef PEER_WINDOW
 	tcase_add_test(t, whole_output);
-#endif
 	tcase_add_test(t, whole_deadline);
 	tcase_add_test(t, whole_stop);
+	tcase_add_test(t, whole_term);
+	tcase_add_test(t, whole_term_from_within);
 	tcase_add_test(t, whole_reconnects);
 	tcase_add_test(t, whole_not_proven);
 	tcase_add_test(t, whole_clone_fails);
 	tcase_add_test(t, whole_no_change);
+	tcase_add_loop_test(
+	    t, whole_lost, 0, (int)(sizeof(losses) / sizeof(losses[0])));
+	tcase_add_test(t, whole_full_beside);
+	tcase_add_test(t, whole_full_and_saved);
 	tcase_add_loop_test(t, whole_early_ends, 0, 3);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

@@ -413,7 +413,7 @@ closed(bool remove)
 }
 
 static void
-bundle(size_t len)
+bundle(size_t len, const char *why)
 {
 	struct msg m = plain(MSG_TYPE_agent_bundle, 0);
 	uint8_t *buf = calloc(1, len);
@@ -422,6 +422,7 @@ bundle(size_t len)
 	out_begins(BUNDLE, buf, len);
 	m.u.agent_bundle.stream = BUNDLE;
 	m.u.agent_bundle.bytes = (int64_t)len;
+	m.u.agent_bundle.why = why;
 	m.u.agent_bundle.base = m.u.agent_bundle.head = "";
 	say(&agent, &m);
 }
@@ -598,7 +599,7 @@ START_TEST(test_no_room)
 	prints(0, BIG);
 	exits(BIG);
 	UNTIL(agent.last[MSG_TYPE_agent_stored].u.agent_stored.offset == BIG);
-	bundle(1000);
+	bundle(1000, NULL);
 	m = heard(&queue, MSG_TYPE_job_bundle, 1);
 	ck_assert_int_eq(m->u.job_bundle.bytes, 0);
 	ck_assert_str_eq(m->u.job_bundle.lost, "quota");
@@ -621,7 +622,7 @@ START_TEST(test_bundle_first)
 	run_begins(BIG, space / 4 * 5);
 	prints(0, 1000);
 	exits(1000);
-	bundle(1000);
+	bundle(1000, NULL);
 	bundle_ends();
 	ck_assert_int_eq(
 	    heard(&queue, MSG_TYPE_job_bundle, 1)->u.job_bundle.bytes, 1000);
@@ -638,11 +639,12 @@ START_TEST(test_bundle)
 	const struct msg *m;
 
 	run_begins(BIG, 1);
-	bundle(BIG);
+	bundle(BIG, "a file could not be read");
 	bundle_ends();
 	m = heard(&queue, MSG_TYPE_job_bundle, 1);
 	ck_assert_int_eq(m->u.job_bundle.bytes, BIG);
 	ck_assert_str_eq(m->u.job_bundle.lost, "");
+	ck_assert_str_eq(m->u.job_bundle.why, "a file could not be read");
 	ck_assert(there("bundle"));
 	serve(MSG_TYPE_bundle_get);
 	ck_assert_str_eq(heard(&frontend, MSG_TYPE_bundle_get_answer, 1)
@@ -665,7 +667,7 @@ START_TEST(test_bundle_too_large)
 	const struct msg *m;
 
 	run_begins(BIG - 1, 1);
-	bundle(BIG);
+	bundle(BIG, NULL);
 	m = heard(&queue, MSG_TYPE_job_bundle, 1);
 	ck_assert_int_eq(m->u.job_bundle.bytes, 0);
 	ck_assert_str_eq(m->u.job_bundle.lost, "quota");
@@ -682,10 +684,14 @@ START_TEST(test_no_bundle)
 
 	m.u.agent_bundle.base = m.u.agent_bundle.head = "";
 	m.u.agent_bundle.why = _i == 0 ? NULL : "git: broken";
+	m.u.agent_bundle.bytes = _i == 2 ? 1 : 0;
 	run_begins(BIG, 1);
 	say(&agent, &m);
 	got = heard(&queue, MSG_TYPE_job_bundle, 1);
-	ck_assert_str_eq(got->u.job_bundle.lost, _i == 0 ? "" : "agent");
+	ck_assert_str_eq(got->u.job_bundle.lost,
+	    _i == 0       ? ""
+	        : _i == 1 ? "agent"
+	                  : "quota");
 	ck_assert_int_eq(got->u.job_bundle.why == NULL, _i == 0);
 }
 END_TEST
@@ -803,7 +809,7 @@ tests(void)
 	tcase_add_test(tc, test_bundle_first);
 	tcase_add_test(tc, test_bundle);
 	tcase_add_test(tc, test_bundle_too_large);
-	tcase_add_loop_test(tc, test_no_bundle, 0, 2);
+	tcase_add_loop_test(tc, test_no_bundle, 0, 3);
 	tcase_add_test(tc, test_stranger);
 	tcase_add_loop_test(tc, test_proof, 0, 2);
 	suite_add_tcase(s, tc);

@@ -68,6 +68,7 @@ set_up(void)
 		.work = work,
 		.keep = keep,
 		.home = dir,
+		.spare = dir,
 		.bundle_max = 10 * 1024 * 1024,
 		.envp = env };
 }
@@ -221,7 +222,10 @@ END_TEST
 
 /* --- harvest ------------------------------------------------------------- */
 
-/* What the tool does, and what is found in the bundle; NULL: nothing. */
+/*
+ * What the tool does, and what is found in the bundle; NULL: there was nothing
+ * to hand back; "": there was, and it is lost.
+ */
 static const struct {
 	const char *name, *tool, *look;
 	const char *why; /* within; NULL: none */
@@ -276,7 +280,7 @@ static const struct {
 	{ "HEAD a pipe", "rm .git/HEAD; mkfifo .git/HEAD; echo d >d",
 	    "git show $B:d", "cannot be read" },
 	{ "config a pipe", "rm .git/config; mkfifo .git/config; echo d >d",
-	    "git show $B:d", "cannot be read" },
+	    "git show $B:d", NULL },
 	{ "config broken", "echo '[' >.git/config; echo d >d", "git show $B:d",
 	    "cannot be read" },
 	{ "locks",
@@ -299,6 +303,59 @@ static const struct {
 	{ "a repository within",
 	    "git init -q inner && cd inner && "
 	    "git " IDENTITY " commit -q --allow-empty -m i; echo d >../d",
+	    "git show $B:d && test $(git rev-parse $B:inner) = "
+	    "$(git --git-dir $D/work/inner/.git rev-parse HEAD)",
+	    "inner is a repository of its own: of it only" },
+	{ "a repository within, moved",
+	    "git init -q inner && (cd inner && git " IDENTITY
+	    " commit -q --allow-empty -m i) && git add inner && git " IDENTITY
+	    " commit -qm sub && cd inner && git " IDENTITY
+	    " commit -q --allow-empty -m j; echo d >../d",
+	    "git show $B:d && test $(git rev-parse $B:inner) = "
+	    "$(git --git-dir $D/work/inner/.git rev-parse HEAD)",
+	    "inner is a repository" },
+	{ "a repository within, as committed",
+	    "git init -q inner && (cd inner && git " IDENTITY
+	    " commit -q --allow-empty -m i) && git add inner && git " IDENTITY
+	    " commit -qm sub; echo d >d",
+	    "git show $B:d && git rev-parse $B:inner", NULL },
+	{ "a repository without a commit",
+	    "mkdir x && git init -q x/inner && echo y >x/inner/y && "
+	    "echo z >x/z; echo d >d",
+	    "git show $B:d && git show $B:x/z",
+	    "x/inner is a repository of its own without a commit" },
+	{ "a repository with a name that means something",
+	    "git init -q ':(top)[a]*' && echo x >':(top)[a]*/x'; echo d >d; "
+	    "echo e >>a",
+	    "git show $B:d && git show $B:a | grep e", ":(top)[a]* is a" },
+	{ "a repository that is ignored", "git init -q inner.o; echo d >d",
+	    "git show $B:d", NULL },
+	{ "a repository made of files of the branch",
+	    "git init -q sub && echo t >sub/s; echo d >d",
+	    "git show $B:d && test $(git show $B:sub/s) = t", NULL },
+	{ "only a repository without a commit", "git init -q inner", "",
+	    "inner is a repository of its own without a commit" },
+	{ "names that git refuses", "mkdir .GIT && echo x >.GIT/x; echo d >d",
+	    "git show $B:d", ".GIT/x" },
+	{ "an encoding that is none",
+	    "echo '*.txt working-tree-encoding=UTF-16' >.gitattributes && "
+	    "echo hi >bad.txt; echo d >d",
+	    "git show $B:d && test $(git show $B:bad.txt) = hi",
+	    "stored as they are: fatal: BOM is required in 'bad.txt'" },
+	{ "an encoding that is one",
+	    "echo '*.txt working-tree-encoding=UTF-16' >.gitattributes && "
+	    "printf '\\377\\376h\\000i\\000' >good.txt; echo d >d",
+	    "git show $B:d && test $(git show $B:good.txt) = hi", NULL },
+	{ "pipes where git reads",
+	    "for f in .gitignore .gitattributes .gitmodules sub/.gitignore "
+	    "sub/.gitattributes sub/.gitmodules .git/info/exclude "
+	    ".git/info/attributes .git/objects/info/alternates "
+	    ".git/packed-refs .git/objects/pack/x.idx; do "
+	    "mkdir -p $(dirname $f); rm -f $f; mkfifo $f || exit 1; done; "
+	    "echo d >d",
+	    "git show $B:d && git show $B:a && ! git show $B:.gitignore",
+	    NULL },
+	{ "a link to a pipe", "mkfifo ../p; ln -s ../p .gitmodules; echo d >d",
 	    "git show $B:d", NULL },
 	{ "replaced history",
 	    "echo d >d && git add d && git " IDENTITY " commit -qm d && "
@@ -308,15 +365,25 @@ static const struct {
 
 START_TEST(work_of_a_tool)
 {
+	int64_t from;
+
 	clone_it();
 	(void)sh("%s", rows[_i].tool);
+	from = clock_boot_ms();
 	harvest();
+	ck_assert_msg(
+	    clock_boot_ms() - from < 20000, "%s: too long", rows[_i].name);
 	if (rows[_i].look == NULL) {
-		ck_assert_msg(r.end == GIT_NOTHING, "%s: %d %s", rows[_i].name,
-		    r.end, r.why);
+		ck_assert_msg(r.end == GIT_NOTHING && r.why[0] == '\0',
+		    "%s: %d %s", rows[_i].name, r.end, r.why);
 		return;
 	}
-	fetched("%s", rows[_i].look);
+	if (rows[_i].look[0] == '\0') {
+		ck_assert_msg(r.end == GIT_FAILED && r.bytes == 0, "%s: %d",
+		    rows[_i].name, r.end);
+	} else {
+		fetched("%s", rows[_i].look);
+	}
 	if (rows[_i].why == NULL)
 		ck_assert_msg(r.why[0] == '\0', "%s: %s", rows[_i].name, r.why);
 	else
@@ -353,6 +420,115 @@ START_TEST(nothing_runs)
 }
 END_TEST
 
+/*
+ * Each way alone: what the tool leaves, and a plain git that shows that it is
+ * one. MISSING is the name of a commit that nobody has.
+ */
+#define MISSING "1111111111111111111111111111111111111111"
+#define PROMISOR                                                  \
+	"git config core.repositoryformatversion 1 && "           \
+	"git config extensions.partialClone origin && "           \
+	"git config remote.origin.promisor true && echo " MISSING \
+	" >.git/HEAD && "
+#define INNER                                                         \
+	"git init -q inner && cd inner && echo x >x && git add x && " \
+	"git " IDENTITY " commit -qm i && cd .. && git add inner && " \
+	"git " IDENTITY " commit -qm inner && "
+
+static const struct {
+	const char *name, *leaves, *plain;
+} ways[] = {
+	{ "a fetch by ext",
+	    PROMISOR "git config remote.origin.url \"ext::$D/evil %S\" && "
+	             "git config protocol.ext.allow always",
+	    "git rev-parse -q --verify 'HEAD^{commit}'" },
+	{ "a fetch by upload-pack",
+	    PROMISOR "git config remote.origin.url $D/origin && "
+	             "git config remote.origin.uploadpack $D/evil && "
+	             "git config protocol.file.allow always",
+	    "git rev-parse -q --verify 'HEAD^{commit}'" },
+	{ "a fetch by ssh",
+	    PROMISOR "git config remote.origin.url ssh://localhost/x && "
+	             "git config core.sshCommand $D/evil && "
+	             "git config protocol.ssh.allow always",
+	    "git rev-parse -q --verify 'HEAD^{commit}'" },
+	{ "fsmonitor", "git config core.fsmonitor $D/evil", "git status" },
+	{ "a filter",
+	    "git config filter.x.clean $D/evil && "
+	    "echo '* filter=x' >.gitattributes",
+	    "git add -n a; git add .gitattributes" },
+	{ "a filter process",
+	    "git config filter.x.process $D/evil && "
+	    "echo '* filter=x' >.gitattributes",
+	    "git add .gitattributes" },
+	{ "a hook",
+	    "mkdir -p .git/hooks && "
+	    "cp $D/evil .git/hooks/post-index-change && "
+	    "cp $D/evil .git/hooks/reference-transaction",
+	    "git update-ref refs/heads/x HEAD" },
+	{ "a hook elsewhere",
+	    "mkdir -p $D/hooks && git config core.hooksPath $D/hooks && "
+	    "cp $D/evil $D/hooks/reference-transaction",
+	    "git update-ref refs/heads/x HEAD" },
+	{ "gpg",
+	    "git config commit.gpgSign true && "
+	    "git config gpg.program $D/evil",
+	    "git " IDENTITY " commit -q --allow-empty -m x" },
+	{ "an alias", "git config alias.x \"!$D/evil\"", "git x" },
+	{ "textconv",
+	    "git config diff.x.textconv $D/evil && git config diff.external "
+	    "$D/evil && echo '* diff=x' >.gitattributes; echo e >>a",
+	    "git diff" },
+	{ "fsmonitor within",
+	    INNER "git -C inner config core.fsmonitor $D/evil", "git status" },
+	{ "a filter within",
+	    INNER "git -C inner config filter.x.clean $D/evil && "
+	          "echo '* filter=x' >inner/.gitattributes && echo y >inner/x",
+	    "git status" },
+};
+
+START_TEST(no_way_to_run)
+{
+	clone_it();
+	ck_assert_int_eq(
+	    sh("printf '#!/bin/sh\\ntouch '$D'/mark\\ncat\\n' >$D/evil && "
+	       "chmod +x $D/evil && %s",
+	        ways[_i].leaves),
+	    0);
+	/* What it runs there may wait for more. */
+	(void)sh("timeout 1 sh -c \"%s\" </dev/null", ways[_i].plain);
+	ck_assert_msg(sh("rm $D/mark") == 0, "%s: no way", ways[_i].name);
+	ck_assert_int_eq(sh("echo d >d"), 0);
+	harvest();
+	fetched("test $(git show $B:d) = d");
+	ck_assert_msg(sh("test -e $D/mark") != 0, "%s", ways[_i].name);
+}
+END_TEST
+
+/* Of a git that could, so that only the bound holds. */
+START_TEST(makes_no_process)
+{
+	const char *const args[] = { "status", NULL };
+	struct git g;
+
+	clone_it();
+	ck_assert_int_eq(
+	    sh("printf '#!/bin/sh\\ntouch '$D'/mark\\n' >$D/evil && "
+	       "chmod +x $D/evil && " INNER
+	       "git -C inner config filter.x.clean $D/evil && "
+	       "echo '* filter=x' >inner/.gitattributes && echo y >inner/x"),
+	    0);
+	ck_assert_int_eq(git_open(&g, &job, "", 10000), 0);
+	g.alone = true;
+	ck_assert_int_ne(git_run(&g, work, 10000, 0, args), 0);
+	ck_assert_int_ne(sh("test -e $D/mark"), 0);
+	g.alone = false;
+	ck_assert_int_eq(git_run(&g, work, 10000, 0, args), 0);
+	ck_assert_int_eq(sh("test -e $D/mark"), 0);
+	git_close(&g);
+}
+END_TEST
+
 START_TEST(too_large)
 {
 	clone_it();
@@ -364,6 +540,7 @@ START_TEST(too_large)
 	harvest();
 	ck_assert_int_eq(r.end, GIT_FAILED);
 	ck_assert_msg(strstr(r.why, "larger than 102400") != NULL, "%s", r.why);
+	ck_assert_int_gt(r.bytes, 100 * 1024);
 	ck_assert_str_eq(r.bundle, "");
 }
 END_TEST
@@ -388,8 +565,18 @@ START_TEST(unreadable)
 	ck_assert_int_eq(sh("echo x >secret && chmod 0 secret; echo d >d"), 0);
 	harvest();
 	fetched("git show $B:d && ! git show $B:secret");
-	ck_assert_ptr_nonnull(strstr(r.why, "some of what was not committed"));
-	ck_assert_int_eq(sh("chmod 600 secret"), 0);
+	ck_assert_msg(strstr(r.why,
+	                  "some of what was not committed is missing: "
+	                  "error: open(\"secret\")") != NULL,
+	    "%s", r.why);
+	ck_assert_int_eq(sh("rm -f secret && mkdir dark && echo x >dark/x && "
+	                    "chmod 0 dark"),
+	    0);
+	harvest();
+	fetched("git show $B:d && ! git show $B:dark/x");
+	ck_assert_msg(strstr(r.why, "could not open directory 'dark/'") != NULL,
+	    "%s", r.why);
+	ck_assert_int_eq(sh("chmod 700 dark"), 0);
 	if (getuid() == 65534)
 		_exit(0);
 }
@@ -432,6 +619,9 @@ main(void)
 	tcase_add_loop_test(
 	    t, work_of_a_tool, 0, (int)(sizeof(rows) / sizeof(rows[0])));
 	tcase_add_test(t, nothing_runs);
+	tcase_add_loop_test(
+	    t, no_way_to_run, 0, (int)(sizeof(ways) / sizeof(ways[0])));
+	tcase_add_test(t, makes_no_process);
 	tcase_add_test(t, too_large);
 	tcase_add_test(t, unreadable);
 	tcase_add_test(t, sha256);
