@@ -103,7 +103,9 @@ void runs_send(struct peer *p, const struct msg *m);
 
 /* runs_job.c: what the queue asks for */
 struct job *job_find(const char *id);
-void job_start(int64_t id, const struct msg_job_start *m);
+/* NULL: there is no room for it. */
+struct job *job_new(const char *id);
+void job_free(struct job *j);
 void job_expect(const struct msg_job_expect *m);
 void job_release(const char *id);
 void job_stop(const struct msg_job_stop *m);
@@ -111,13 +113,18 @@ void job_finish(const char *id);
 void job_close(int64_t id, const struct msg_job_close *m);
 /* The parent made a socket; fd is owned from here. */
 void job_door(const char *id, int fd);
-/* Streams of the queue's link. */
-void job_blob_data(uint32_t stream, const uint8_t *buf, size_t len);
-void job_blob_end(uint32_t stream, bool ok, const char *why);
 /* Tell the queue of the output, at most once in RUNS_TELL_MS. */
 void job_tell_output(struct job *j);
 /* A run's directory; create: make it. Returns it or -1 with errno. */
 int job_dir_open(const char *id, bool create);
+
+/* runs_start.c: what a run is to do */
+void job_start(int64_t id, const struct msg_job_start *m);
+/* Streams of the queue's link. */
+void job_blob_data(uint32_t stream, const uint8_t *buf, size_t len);
+void job_blob_end(uint32_t stream, bool ok, const char *why);
+/* Forget it; what of it is on its way is not wanted any more. */
+void start_drop(struct job *j);
 
 /* runs_disk.c */
 /* Is there room for so many bytes and the reserve? */
@@ -130,6 +137,8 @@ void agent_take_held(struct job *j);
 void agent_begin(struct job *j);
 void agent_send(struct job *j, const struct msg *m);
 void agent_drop(struct job *j);
+/* End its link, if there is one: it comes anew and begins with its phase. */
+void agent_again(struct job *j);
 
 /* runs_output.c */
 /* Returns -1 when no output can begin there. */

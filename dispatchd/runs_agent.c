@@ -86,6 +86,15 @@ agent_wrong(struct job *j, const char *what)
 }
 
 void
+agent_again(struct job *j)
+{
+	if (j->agent == NULL)
+		return;
+	agent_drop(j);
+	tell_link(j, "none");
+}
+
+void
 agent_send(struct job *j, const struct msg *m)
 {
 	/* Away: it hears it when it is back, if the queue says it again. */

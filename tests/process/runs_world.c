@@ -72,6 +72,7 @@ on_end(struct peer *p, uint32_t id, bool ok, const char *why, void *arg)
 
 	s->ended = ok;
 	s->aborted = !ok;
+	s->aborts += !ok;
 }
 
 static void
@@ -258,12 +259,11 @@ expect_pid(pid_t who)
 	say(&queue, &m);
 }
 
-/* What the run is to do; it has no prompt, and these limits. */
-void
-start(int64_t bundle_limit, int64_t disk_reserve)
+struct msg
+start_message(int64_t id, int64_t bundle_limit, int64_t reserve)
 {
 	static const char *const argv[] = { "/bin/sh" };
-	struct msg m = plain(MSG_TYPE_job_start, 1);
+	struct msg m = plain(MSG_TYPE_job_start, id);
 	struct msg_job_start *s = &m.u.job_start;
 
 	s->run = RUN;
@@ -277,7 +277,15 @@ start(int64_t bundle_limit, int64_t disk_reserve)
 	s->deadline_ms = 1000;
 	s->log_limit = 1 << 20;
 	s->bundle_limit = bundle_limit;
-	s->disk_reserve = disk_reserve;
+	s->disk_reserve = reserve;
+	return m;
+}
+
+void
+start(int64_t bundle_limit, int64_t disk_reserve)
+{
+	struct msg m = start_message(1, bundle_limit, disk_reserve);
+
 	say(&queue, &m);
 	heard(&queue, MSG_TYPE_job_ready, 1);
 }

@@ -35,6 +35,7 @@ struct side {
 	size_t nin, nout, sent;
 	uint32_t id;
 	bool ended, aborted;
+	size_t aborts; /* streams that ended so */
 };
 
 extern struct event_base *base;
@@ -68,6 +69,8 @@ void door(void);
 void expect_pid(pid_t who);
 /* What the run is to do; it has no prompt, and these limits. */
 void start(int64_t bundle_limit, int64_t disk_reserve);
+/* The message of that, with this id. */
+struct msg start_message(int64_t id, int64_t bundle_limit, int64_t reserve);
 const struct msg_job_closed *closed(bool remove);
 
 /* PID 1 comes to its door and says where it is. */
