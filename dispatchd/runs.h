@@ -27,6 +27,10 @@
 #define RUNS_STORED_STEP (256 * 1024) /* PID 1 hears what is stored */
 /* Messages of PID 1 on one link; it needs some ten. */
 #define RUNS_WORDS_MAX 64
+/* Lines in our log that what is in a container brings about, for each run. */
+#define RUNS_LINES_MAX 64
+#define RUNS_DOOR_TURNS 8 /* connections of one event, at one door */
+#define RUNS_DOOR_PAUSE_MS 1000 /* while there is no descriptor for one */
 #define RUNS_TELL_MS 1000 /* the queue hears of output, at most */
 #define RUNS_RESERVE_SHARE 2 /* of disk_reserve is left to bundles */
 #define RUNS_PROMPT_MAX (4 * 1024 * 1024)
@@ -67,9 +71,14 @@ struct job {
 
 	/* PID 1. */
 	int door; /* listening; -1 */
-	struct event *ev_door;
+	struct event *ev_door, *ev_pause;
+	bool door_short; /* of descriptors, and it was said */
 	pid_t expect; /* 0: not known yet */
 	int held; /* a connection from before it was; -1 */
+	uint64_t strangers; /* that came there */
+	unsigned said; /* lines about it, as many as may be */
+	uint64_t unsaid; /* and those that were too many */
+
 	struct peer *agent;
 	char phase[17]; /* as it said last */
 	bool start_sent;
@@ -106,6 +115,8 @@ struct job *job_find(const char *id);
 /* NULL: there is no room for it. */
 struct job *job_new(const char *id);
 void job_free(struct job *j);
+/* May a line be logged that its container brought about? Counts it. */
+bool job_may_log(struct job *j);
 void job_expect(const struct msg_job_expect *m);
 void job_release(const char *id);
 void job_stop(const struct msg_job_stop *m);
@@ -130,9 +141,15 @@ void start_drop(struct job *j);
 /* Is there room for so many bytes and the reserve? */
 bool disk_room(int64_t reserve, int64_t bytes);
 
+/* runs_door.c: who may come in */
+void door_open(struct job *j, int fd); /* owned from here; a new one */
+void door_expect(struct job *j, pid_t pid);
+/* For good: how many came that were not PID 1 is logged. */
+void door_close(struct job *j);
+
 /* runs_agent.c: the link to PID 1 */
-void agent_listen(struct job *j);
-void agent_take_held(struct job *j);
+/* fd is a connection of the expected process, owned from here. */
+void agent_take(struct job *j, int fd);
 /* Send start and its blobs, when both sides are there. */
 void agent_begin(struct job *j);
 void agent_send(struct job *j, const struct msg *m);

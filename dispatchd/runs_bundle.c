@@ -59,7 +59,8 @@ give_up(struct job *j, const char *lost, const char *why)
 {
 	uint32_t stream = j->bundle.stream;
 
-	log_warnx("run %s: no bundle: %s", j->id, why);
+	if (job_may_log(j))
+		log_warnx("run %s: no bundle: %s", j->id, why);
 	if (stream != 0 && j->agent != NULL)
 		(void)peer_stream_refuse(j->agent, stream, "not stored");
 	tell(j, 0, "", lost, why);

@@ -67,12 +67,10 @@ job_free(struct job *j)
 {
 	serve_detach(j);
 	agent_drop(j);
-	if (j->ev_door != NULL)
-		event_free(j->ev_door);
-	if (j->door != -1)
-		close(j->door);
-	if (j->held != -1)
-		close(j->held);
+	door_close(j);
+	if (j->unsaid > 0)
+		log_warnx("run %s: %llu more lines about it were not logged",
+		    j->id, (unsigned long long)j->unsaid);
 	if (j->ev_tell != NULL)
 		event_free(j->ev_tell);
 	bundle_drop(j);
@@ -106,6 +104,17 @@ job_new(const char *id)
 	return j;
 }
 
+bool
+job_may_log(struct job *j)
+{
+	if (j->said < RUNS_LINES_MAX) {
+		j->said++;
+		return true;
+	}
+	j->unsaid++;
+	return false;
+}
+
 /* --- what the queue sends --------------------------------------------- */
 
 void
@@ -119,13 +128,7 @@ job_door(const char *id, int fd)
 		close(fd);
 		return;
 	}
-	if (j->ev_door != NULL)
-		event_free(j->ev_door);
-	if (j->door != -1)
-		close(j->door);
-	j->ev_door = NULL;
-	j->door = fd;
-	agent_listen(j);
+	door_open(j, fd);
 }
 
 void
@@ -133,10 +136,8 @@ job_expect(const struct msg_job_expect *m)
 {
 	struct job *j = job_find(m->run);
 
-	if (j == NULL)
-		return;
-	j->expect = (pid_t)m->pid;
-	agent_take_held(j);
+	if (j != NULL)
+		door_expect(j, (pid_t)m->pid);
 }
 
 void

@@ -25,7 +25,7 @@ struct event_base *base;
 struct side parent, queue, frontend, agent;
 char directory[64], path[96];
 int dirfd = -1;
-static pid_t pid = -1;
+pid_t pid = -1;
 
 /* --- sides ------------------------------------------------------------ */
 

@@ -42,6 +42,7 @@ extern struct event_base *base;
 extern struct side parent, queue, frontend, agent;
 extern char directory[64], path[96]; /* of all; of the door */
 extern int dirfd;
+extern pid_t pid; /* of runs */
 
 #define UNTIL(cond)                                          \
 	do {                                                 \
