@@ -47,7 +47,8 @@ struct blob {
 };
 
 struct bundle {
-	int fd; /* of the part file; -1 */
+	int fd; /* of the part file, or of the stored one; -1 */
+	bool again; /* it is stored, and comes once more */
 	uint32_t stream; /* on PID 1's link */
 	int64_t bytes, max;
 	void *hash; /* EVP_MD_CTX */
@@ -171,8 +172,12 @@ void output_end(struct job *j);
 void output_exited(struct job *j, const struct msg_agent_exited *m);
 
 /* runs_bundle.c */
-void bundle_begin(struct job *j, const struct msg_agent_bundle *m);
-void bundle_data(struct job *j, const uint8_t *buf, size_t len);
+/*
+ * Both return -1 when one is stored already and this is not the same: nothing
+ * takes the place of what was told.
+ */
+int bundle_begin(struct job *j, const struct msg_agent_bundle *m);
+int bundle_data(struct job *j, const uint8_t *buf, size_t len);
 void bundle_end(struct job *j, bool ok, const char *why);
 void bundle_drop(struct job *j);
 

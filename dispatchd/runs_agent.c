@@ -10,6 +10,8 @@
 #include "dispatchd/runs.h"
 #include "dispatchd/runs_claim.h"
 
+#define OTHER_BUNDLE "has another bundle than the one that is stored"
+
 static void agent_message(struct peer *, struct msg *, int, void *);
 static void agent_gone(struct peer *, enum peer_end, const char *, void *);
 static void
@@ -279,7 +281,8 @@ agent_message(struct peer *p, struct msg *m, int fd, void *arg)
 		output_exited(j, &m->u.agent_exited);
 		break;
 	case MSG_TYPE_agent_bundle:
-		bundle_begin(j, &m->u.agent_bundle);
+		if (bundle_begin(j, &m->u.agent_bundle) == -1)
+			agent_wrong(j, OTHER_BUNDLE);
 		break;
 	default:
 		agent_wrong(j, "sent what it may not send");
@@ -300,8 +303,11 @@ agent_data(
 		}
 		if (output_taken(j) - j->told_stored >= RUNS_STORED_STEP)
 			send_stored(j);
-	} else if (stream == j->bundle.stream)
-		bundle_data(j, buf, len);
+	} else if (stream == j->bundle.stream &&
+	    bundle_data(j, buf, len) == -1) {
+		agent_wrong(j, OTHER_BUNDLE);
+		return;
+	}
 	peer_stream_consumed(p, stream, len);
 }
 

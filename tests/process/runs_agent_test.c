@@ -156,7 +156,7 @@ START_TEST(test_no_room)
 	prints(0, BIG);
 	exits(BIG);
 	UNTIL(agent.last[MSG_TYPE_agent_stored].u.agent_stored.offset == BIG);
-	bundle(1000);
+	bundle(1000, 0);
 	m = heard(&queue, MSG_TYPE_job_bundle, 1);
 	ck_assert_int_eq(m->u.job_bundle.bytes, 0);
 	ck_assert_str_eq(m->u.job_bundle.lost, "quota");
@@ -179,7 +179,7 @@ START_TEST(test_bundle_first)
 	run_begins(BIG, space / 4 * 5);
 	prints(0, 1000);
 	exits(1000);
-	bundle(1000);
+	bundle(1000, 0);
 	bundle_ends();
 	ck_assert_int_eq(
 	    heard(&queue, MSG_TYPE_job_bundle, 1)->u.job_bundle.bytes, 1000);
@@ -196,7 +196,7 @@ START_TEST(test_bundle)
 	const struct msg *m;
 
 	run_begins(BIG, 1);
-	bundle(BIG);
+	bundle(BIG, 0);
 	bundle_ends();
 	m = heard(&queue, MSG_TYPE_job_bundle, 1);
 	ck_assert_int_eq(m->u.job_bundle.bytes, BIG);
@@ -218,12 +218,75 @@ START_TEST(test_bundle)
 }
 END_TEST
 
+static const struct {
+	size_t len;
+	int byte;
+	bool same;
+} second[] = {
+	{ BIG, 0, true }, { BIG, 1, false }, { BIG - 1, 0, false },
+	{ 0, 0, false }, /* it says that there is none */
+};
+
+#define SECONDS ((int)(sizeof(second) / sizeof(second[0])))
+
+static void
+sends_second(int i)
+{
+	struct msg m = plain(MSG_TYPE_agent_bundle, 0);
+
+	if (second[i].len > 0) {
+		bundle(second[i].len, second[i].byte);
+		if (second[i].same)
+			bundle_ends();
+		return;
+	}
+	m.u.agent_bundle.base = m.u.agent_bundle.head = "";
+	say(&agent, &m);
+}
+
+/*
+ * Behind one that was told whole: that one again, or nothing, so that what is
+ * on record is what is served; on the same link or when runs has begun anew.
+ */
+START_TEST(test_bundle_again)
+{
+	size_t told = _i < SECONDS ? 1 : 0;
+	char first[65];
+
+	run_begins(BIG, 1);
+	bundle(BIG, 0);
+	bundle_ends();
+	strlcpy(first,
+	    heard(&queue, MSG_TYPE_job_bundle, 1)->u.job_bundle.sha256,
+	    sizeof(first));
+	if (told == 0) {
+		world_restart();
+		run_begins(BIG, 1);
+	}
+	sends_second(_i % SECONDS);
+	if (second[_i % SECONDS].same)
+		ck_assert_str_eq(heard(&queue, MSG_TYPE_job_bundle, told + 1)
+		                     ->u.job_bundle.sha256,
+		    first);
+	else {
+		UNTIL(agent.gone);
+		link_is("none");
+		ck_assert_uint_eq(queue.count[MSG_TYPE_job_bundle], told);
+	}
+	serve(MSG_TYPE_bundle_get);
+	ck_assert_str_eq(heard(&frontend, MSG_TYPE_bundle_get_answer, 1)
+	                     ->u.bundle_get_answer.sha256,
+	    first);
+	ck_assert(!there("bundle.part"));
+}
+END_TEST
+
 START_TEST(test_bundle_too_large)
 {
 	const struct msg *m;
 
 	run_begins(BIG - 1, 1);
-	bundle(BIG);
+	bundle(BIG, 0);
 	m = heard(&queue, MSG_TYPE_job_bundle, 1);
 	ck_assert_int_eq(m->u.job_bundle.bytes, 0);
 	ck_assert_str_eq(m->u.job_bundle.lost, "quota");
@@ -360,6 +423,7 @@ world_tests(void)
 	tcase_add_test(tc, test_no_room);
 	tcase_add_test(tc, test_bundle_first);
 	tcase_add_test(tc, test_bundle);
+	tcase_add_loop_test(tc, test_bundle_again, 0, 2 * SECONDS);
 	tcase_add_test(tc, test_bundle_too_large);
 	tcase_add_loop_test(tc, test_no_bundle, 0, 2);
 	tcase_add_test(tc, test_stranger);

@@ -235,6 +235,13 @@ world_stop(void)
 	(void)nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+void
+world_restart(void)
+{
+	end();
+	spawn();
+}
+
 /* --- a run ------------------------------------------------------------ */
 
 void
@@ -385,12 +392,13 @@ closed(bool remove)
 }
 
 void
-bundle(size_t len)
+bundle(size_t len, int byte)
 {
 	struct msg m = plain(MSG_TYPE_agent_bundle, 0);
-	uint8_t *buf = calloc(1, len);
+	uint8_t *buf = malloc(len);
 
 	ck_assert_ptr_nonnull(buf);
+	memset(buf, byte, len);
 	out_begins(BUNDLE, buf, len);
 	m.u.agent_bundle.stream = BUNDLE;
 	m.u.agent_bundle.bytes = (int64_t)len;

@@ -55,6 +55,8 @@ extern pid_t pid; /* of runs */
 /* The fixture of each test. */
 void world_start(void);
 void world_stop(void);
+/* Another runs, in the same directory; nothing of the run is with it. */
+void world_restart(void);
 /* The loop, for so long; until nothing more is to be expected. */
 void turn(int ms);
 void quiet(void);
@@ -84,8 +86,8 @@ void out_begins(uint32_t id, uint8_t *buf, size_t len);
 /* len bytes of output as chunks, from this offset of it on. */
 void prints(int64_t offset, size_t len);
 void exits(int64_t offset);
-/* A bundle of so many zeros, and its end. */
-void bundle(size_t len);
+/* A bundle of so many times this byte, and its end. */
+void bundle(size_t len, int byte);
 void bundle_ends(void);
 
 /* The frontend asks for the log or the bundle. */
