@@ -80,8 +80,8 @@ segment_create(
 	segment_clear(s);
 	s->fd = fd;
 	s->number = number;
-	s->from = s->to = s->seen_at = from;
-	s->size = s->seen_pos = FILE_HEADER_LEN;
+	s->from = s->to = from;
+	s->size = FILE_HEADER_LEN;
 	return 0;
 }
 
@@ -153,8 +153,8 @@ segment_open(struct runs_log *l, struct segment *s, unsigned number)
 		s->fd = -1;
 		return 0;
 	}
-	s->from = s->to = s->seen_at = runs_log_get64(head + 8);
-	s->size = s->seen_pos = FILE_HEADER_LEN;
+	s->from = s->to = runs_log_get64(head + 8);
+	s->size = FILE_HEADER_LEN;
 	if (segment_scan(s) == -1 || ftruncate(s->fd, s->size) == -1)
 		return -1;
 	return 1;

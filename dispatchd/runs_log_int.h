@@ -22,9 +22,6 @@ struct segment {
 	int64_t from, to;
 	int64_t dropped; /* bytes of gaps in it */
 	off_t size;
-	/* where the last read ended, so that following is not a search */
-	int64_t seen_at;
-	off_t seen_pos;
 };
 
 struct runs_log {

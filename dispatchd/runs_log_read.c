@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,27 +47,27 @@ stored_at(const struct segment *s, off_t pos, struct stored *c)
 	return -1;
 }
 
-/* Find the chunk that holds the offset at; *start is its first byte's. */
+/*
+ * Find the chunk that holds what is wanted; *start is its first byte's offset.
+ * The way there begins where the reader was, if that was in this file.
+ */
 static int
-seek(struct segment *s, int64_t at, struct stored *c, int64_t *start)
+seek(const struct segment *s, const struct runs_log_place *p, struct stored *c,
+    int64_t *start)
 {
-	int64_t off = s->seen_at;
-	off_t pos = s->seen_pos;
+	bool here = p->pos != 0 && p->from == s->from && p->chunk <= p->at;
+	int64_t off = here ? p->chunk : s->from;
+	off_t pos = here ? p->pos : FILE_HEADER_LEN;
 
-	if (at < off) {
-		off = s->from;
-		pos = FILE_HEADER_LEN;
-	}
 	for (;;) {
 		if (stored_at(s, pos, c) == -1)
 			return -1;
-		if (at < off + c->span)
+		if (p->at < off + c->span)
 			break;
 		off += c->span;
 		pos = c->next;
 	}
-	s->seen_at = *start = off;
-	s->seen_pos = pos;
+	*start = off;
 	return 0;
 }
 
@@ -89,41 +90,51 @@ segment_of(struct runs_log *l, int64_t at, int64_t *next)
 	return NULL;
 }
 
-ptrdiff_t
-runs_log_read(struct runs_log *l, int64_t *at, uint8_t *buf, size_t size)
+/* What of a chunk of output is wanted, behind a header of its own. */
+static ptrdiff_t
+put_piece(
+    const struct segment *s, const struct stored *c, size_t skip, uint8_t *buf)
 {
+	size_t len = c->len - skip;
+	ssize_t n =
+	    pread(s->fd, buf + CHUNK_HEADER_LEN, len, c->data + (off_t)skip);
+
+	if (n != (ssize_t)len) {
+		errno = n == -1 ? errno : EBADMSG;
+		return -1;
+	}
+	chunk_put_header(buf, c->kind, len);
+	return CHUNK_HEADER_LEN + n;
+}
+
+ptrdiff_t
+runs_log_read(
+    struct runs_log *l, struct runs_log_place *p, uint8_t *buf, size_t size)
+{
+	ptrdiff_t n = CHUNK_HEADER_LEN + CHUNK_GAP_LEN;
 	struct segment *s;
 	struct stored c;
 	int64_t next, start;
-	size_t skip;
-	ssize_t n;
 
 	if (size < CHUNK_HEADER_LEN + CHUNK_MAX) {
 		errno = EINVAL;
 		return -1;
 	}
-	if ((s = segment_of(l, *at, &next)) == NULL) {
+	if ((s = segment_of(l, p->at, &next)) == NULL) {
 		if (next == -1)
 			return 0;
-		chunk_put_gap(buf, next - *at);
-		*at = next;
-		return CHUNK_HEADER_LEN + CHUNK_GAP_LEN;
+		chunk_put_gap(buf, next - p->at);
+		p->at = next;
+		return n;
 	}
-	if (seek(s, *at, &c, &start) == -1)
+	if (seek(s, p, &c, &start) == -1)
 		return -1;
-	if (c.kind == CHUNK_GAP) {
-		chunk_put_gap(buf, c.span - (*at - start));
-		*at = start + c.span;
-		return CHUNK_HEADER_LEN + CHUNK_GAP_LEN;
-	}
-	skip = (size_t)(*at - start);
-	n = pread(
-	    s->fd, buf + CHUNK_HEADER_LEN, c.len - skip, c.data + (off_t)skip);
-	if (n != (ssize_t)(c.len - skip)) {
-		errno = n == -1 ? errno : EBADMSG;
+	if (c.kind == CHUNK_GAP)
+		chunk_put_gap(buf, c.span - (p->at - start));
+	else if ((n = put_piece(s, &c, (size_t)(p->at - start), buf)) == -1)
 		return -1;
-	}
-	chunk_put_header(buf, c.kind, c.len - skip);
-	*at = start + c.span;
-	return CHUNK_HEADER_LEN + n;
+	p->from = s->from;
+	p->at = p->chunk = start + c.span;
+	p->pos = c.next;
+	return n;
 }
