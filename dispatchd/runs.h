@@ -27,6 +27,10 @@
 #define RUNS_STORED_STEP (256 * 1024) /* PID 1 hears what is stored */
 /* Messages of PID 1 on one link; it needs some ten. */
 #define RUNS_WORDS_MAX 64
+/* Lines in our log that what is in a container brings about, for each run. */
+#define RUNS_LINES_MAX 64
+#define RUNS_DOOR_TURNS 8 /* connections of one event, at one door */
+#define RUNS_DOOR_PAUSE_MS 1000 /* while there is no descriptor for one */
 #define RUNS_TELL_MS 1000 /* the queue hears of output, at most */
 #define RUNS_RESERVE_SHARE 2 /* of disk_reserve is left to bundles */
 #define RUNS_PROMPT_MAX (4 * 1024 * 1024)
@@ -43,7 +47,8 @@ struct blob {
 };
 
 struct bundle {
-	int fd; /* of the part file; -1 */
+	int fd; /* of the part file, or of the stored one; -1 */
+	bool again; /* it is stored, and comes once more */
 	uint32_t stream; /* on PID 1's link */
 	int64_t bytes, max;
 	void *hash; /* EVP_MD_CTX */
@@ -68,9 +73,14 @@ struct job {
 
 	/* PID 1. */
 	int door; /* listening; -1 */
-	struct event *ev_door;
+	struct event *ev_door, *ev_pause;
+	bool door_short; /* of descriptors, and it was said */
 	pid_t expect; /* 0: not known yet */
 	int held; /* a connection from before it was; -1 */
+	uint64_t strangers; /* that came there */
+	unsigned said; /* lines about it, as many as may be */
+	uint64_t unsaid; /* and those that were too many */
+
 	struct peer *agent;
 	char phase[17]; /* as it said last */
 	bool start_sent;
@@ -104,7 +114,11 @@ void runs_send(struct peer *p, const struct msg *m);
 
 /* runs_job.c: what the queue asks for */
 struct job *job_find(const char *id);
-void job_start(int64_t id, const struct msg_job_start *m);
+/* NULL: there is no room for it. */
+struct job *job_new(const char *id);
+void job_free(struct job *j);
+/* May a line be logged that its container brought about? Counts it. */
+bool job_may_log(struct job *j);
 void job_expect(const struct msg_job_expect *m);
 void job_release(const char *id);
 void job_stop(const struct msg_job_stop *m);
@@ -112,25 +126,38 @@ void job_finish(const char *id);
 void job_close(int64_t id, const struct msg_job_close *m);
 /* The parent made a socket; fd is owned from here. */
 void job_door(const char *id, int fd);
-/* Streams of the queue's link. */
-void job_blob_data(uint32_t stream, const uint8_t *buf, size_t len);
-void job_blob_end(uint32_t stream, bool ok, const char *why);
 /* Tell the queue of the output, at most once in RUNS_TELL_MS. */
 void job_tell_output(struct job *j);
 /* A run's directory; create: make it. Returns it or -1 with errno. */
 int job_dir_open(const char *id, bool create);
 
+/* runs_start.c: what a run is to do */
+void job_start(int64_t id, const struct msg_job_start *m);
+/* Streams of the queue's link. */
+void job_blob_data(uint32_t stream, const uint8_t *buf, size_t len);
+void job_blob_end(uint32_t stream, bool ok, const char *why);
+/* Forget it; what of it is on its way is not wanted any more. */
+void start_drop(struct job *j);
+
 /* runs_disk.c */
 /* Is there room for so many bytes and the reserve? */
 bool disk_room(int64_t reserve, int64_t bytes);
 
+/* runs_door.c: who may come in */
+void door_open(struct job *j, int fd); /* owned from here; a new one */
+void door_expect(struct job *j, pid_t pid);
+/* For good: how many came that were not PID 1 is logged. */
+void door_close(struct job *j);
+
 /* runs_agent.c: the link to PID 1 */
-void agent_listen(struct job *j);
-void agent_take_held(struct job *j);
+/* fd is a connection of the expected process, owned from here. */
+void agent_take(struct job *j, int fd);
 /* Send start and its blobs, when both sides are there. */
 void agent_begin(struct job *j);
 void agent_send(struct job *j, const struct msg *m);
 void agent_drop(struct job *j);
+/* End its link, if there is one: it comes anew and begins with its phase. */
+void agent_again(struct job *j);
 
 /* runs_output.c */
 /* Returns -1 when no output can begin there. */
@@ -146,8 +173,12 @@ void output_end(struct job *j);
 void output_exited(struct job *j, const struct msg_agent_exited *m);
 
 /* runs_bundle.c */
-void bundle_begin(struct job *j, const struct msg_agent_bundle *m);
-void bundle_data(struct job *j, const uint8_t *buf, size_t len);
+/*
+ * Both return -1 when one is stored already and this is not the same: nothing
+ * takes the place of what was told.
+ */
+int bundle_begin(struct job *j, const struct msg_agent_bundle *m);
+int bundle_data(struct job *j, const uint8_t *buf, size_t len);
 void bundle_end(struct job *j, bool ok, const char *why);
 void bundle_drop(struct job *j);
 

@@ -1,24 +1,16 @@
-/*
- * The link to PID 1 of a run's container. Who is there is what the kernel says:
- * only the process that the engine named may take the door, each time anew.
- */
+/* The link to PID 1 of a run's container, behind its door. */
 
-#include <sys/socket.h>
 #include <sys/types.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "libcommon/creds.h"
-#include "libcommon/fd.h"
 #include "libcommon/log.h"
 
 #include "dispatchd/runs.h"
 #include "dispatchd/runs_claim.h"
 
-#define DOOR_TURNS 8 /* connections of one event */
+#define OTHER_BUNDLE "has another bundle than the one that is stored"
 
 static void agent_message(struct peer *, struct msg *, int, void *);
 static void agent_gone(struct peer *, enum peer_end, const char *, void *);
@@ -71,7 +63,8 @@ agent_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
 {
 	struct job *j = arg;
 
-	log_info("run %s: PID 1 is gone: %s", j->id, why);
+	if (job_may_log(j))
+		log_info("run %s: PID 1 is gone: %s", j->id, why);
 	agent_drop(j);
 	tell_link(j, "none");
 }
@@ -80,7 +73,17 @@ agent_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
 static void
 agent_wrong(struct job *j, const char *what)
 {
-	log_warnx("run %s: PID 1 %s", j->id, what);
+	if (job_may_log(j))
+		log_warnx("run %s: PID 1 %s", j->id, what);
+	agent_drop(j);
+	tell_link(j, "none");
+}
+
+void
+agent_again(struct job *j)
+{
+	if (j->agent == NULL)
+		return;
 	agent_drop(j);
 	tell_link(j, "none");
 }
@@ -93,8 +96,7 @@ agent_send(struct job *j, const struct msg *m)
 		peer_send(j->agent, m);
 }
 
-/* fd is a connection of the expected process. */
-static void
+void
 agent_take(struct job *j, int fd)
 {
 	agent_drop(j);
@@ -102,76 +104,6 @@ agent_take(struct job *j, int fd)
 	    "dispatchd", j->id, &agent_ops, j);
 	if (j->agent == NULL)
 		log_warnx("run %s: out of memory for its link", j->id);
-}
-
-/* Returns 1 if it is PID 1, 0 if that cannot be known yet, -1 if it is not. */
-static int
-agent_is(const struct job *j, int fd)
-{
-	struct creds c;
-
-	if (creds_get(fd, &c) == -1)
-		return -1;
-	if (j->expect == 0)
-		return 0;
-	if (c.pid == j->expect)
-		return 1;
-	log_warnx("run %s: pid %d at its door, which is not PID 1 (%d)", j->id,
-	    (int)c.pid, (int)j->expect);
-	return -1;
-}
-
-static void
-door_ready(int fd, short what, void *arg)
-{
-	struct job *j = arg;
-	int i, s;
-
-	for (i = 0; i < DOOR_TURNS; i++) {
-		s = fd_accept(fd);
-		if (s == -1)
-			return;
-		switch (agent_is(j, s)) {
-		case 1:
-			agent_take(j, s);
-			break;
-		case 0:
-			/* One is kept until the pid is known, the latest. */
-			if (j->held != -1)
-				close(j->held);
-			j->held = s;
-			break;
-		default:
-			close(s);
-			break;
-		}
-	}
-}
-
-void
-agent_listen(struct job *j)
-{
-	j->ev_door =
-	    event_new(runs.base, j->door, EV_READ | EV_PERSIST, door_ready, j);
-	if (j->ev_door == NULL) {
-		log_warnx("run %s: out of memory for its door", j->id);
-		return;
-	}
-	event_add(j->ev_door, NULL);
-}
-
-void
-agent_take_held(struct job *j)
-{
-	int fd = j->held;
-
-	if (fd == -1)
-		return;
-	j->held = -1;
-	if (agent_is(j, fd) == 1)
-		agent_take(j, fd);
-	else
-		close(fd);
 }
 
 /* --- start ------------------------------------------------------------ */
@@ -217,7 +149,8 @@ agent_begin(struct job *j)
 	    (j->ca.want > 0 &&
 	        peer_stream_begin(j->agent, RUNS_STREAM_CA) == -1) ||
 	    peer_send(j->agent, &j->start) == -1) {
-		log_warnx("run %s: its start cannot be sent", j->id);
+		if (job_may_log(j))
+			log_warnx("run %s: its start cannot be sent", j->id);
 		agent_drop(j);
 	}
 }
@@ -348,7 +281,8 @@ agent_message(struct peer *p, struct msg *m, int fd, void *arg)
 		output_exited(j, &m->u.agent_exited);
 		break;
 	case MSG_TYPE_agent_bundle:
-		bundle_begin(j, &m->u.agent_bundle);
+		if (bundle_begin(j, &m->u.agent_bundle) == -1)
+			agent_wrong(j, OTHER_BUNDLE);
 		break;
 	default:
 		agent_wrong(j, "sent what it may not send");
@@ -369,8 +303,11 @@ agent_data(
 		}
 		if (output_taken(j) - j->told_stored >= RUNS_STORED_STEP)
 			send_stored(j);
-	} else if (stream == j->bundle.stream)
-		bundle_data(j, buf, len);
+	} else if (stream == j->bundle.stream &&
+	    bundle_data(j, buf, len) == -1) {
+		agent_wrong(j, OTHER_BUNDLE);
+		return;
+	}
 	peer_stream_consumed(p, stream, len);
 }
 

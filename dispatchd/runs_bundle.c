@@ -3,6 +3,7 @@
  * it holds nobody here looks at.
  */
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 
 #define PART "bundle.part"
 #define WHOLE "bundle"
+#define COMPARE_LEN 16384 /* bytes at a time */
 
 static void
 tell(struct job *j, int64_t bytes, const char *sha256, const char *lost,
@@ -46,7 +48,8 @@ bundle_drop(struct job *j)
 
 	if (b->fd != -1) {
 		close(b->fd);
-		unlinkat(j->dirfd, PART, 0);
+		if (!b->again)
+			unlinkat(j->dirfd, PART, 0);
 	}
 	EVP_MD_CTX_free(b->hash);
 	memset(b, 0, sizeof(*b));
@@ -59,7 +62,8 @@ give_up(struct job *j, const char *lost, const char *why)
 {
 	uint32_t stream = j->bundle.stream;
 
-	log_warnx("run %s: no bundle: %s", j->id, why);
+	if (job_may_log(j))
+		log_warnx("run %s: no bundle: %s", j->id, why);
 	if (stream != 0 && j->agent != NULL)
 		(void)peer_stream_refuse(j->agent, stream, "not stored");
 	tell(j, 0, "", lost, why);
@@ -87,62 +91,128 @@ too_much(struct job *j, int64_t bytes)
 	return true;
 }
 
-void
+static int
+begin_part(struct job *j, int64_t bytes)
+{
+	struct bundle *b = &j->bundle;
+
+	b->max = bytes;
+	b->fd = openat(j->dirfd, PART,
+	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return b->fd == -1 ? -1 : 0;
+}
+
+/* Take its bytes, to be written or compared. */
+static void
+expect(struct job *j)
+{
+	struct bundle *b = &j->bundle;
+
+	b->hash = EVP_MD_CTX_new();
+	if (b->hash == NULL ||
+	    EVP_DigestInit_ex(b->hash, EVP_sha256(), NULL) != 1 ||
+	    peer_stream_expect(j->agent, b->stream, b->max) == -1)
+		give_up(j, "storage", "its bundle cannot be stored");
+}
+
+/*
+ * One is stored already, fd: what came of it may be on record by now, so it
+ * must be this one that comes once more. Returns -1 when it cannot be.
+ */
+static int
+begin_again(struct job *j, const struct msg_agent_bundle *m, int fd)
+{
+	struct bundle *b = &j->bundle;
+	struct stat st;
+
+	b->fd = fd;
+	b->again = true;
+	b->stream = (uint32_t)m->stream;
+	if (fstat(fd, &st) == -1) {
+		give_up(j, "storage", strerror(errno));
+		return 0;
+	}
+	b->max = st.st_size;
+	if (m->stream == 0 || m->bytes != b->max)
+		return -1;
+	expect(j);
+	return 0;
+}
+
+int
 bundle_begin(struct job *j, const struct msg_agent_bundle *m)
 {
 	struct bundle *b = &j->bundle;
+	int fd;
 
 	bundle_drop(j);
 	strlcpy(b->base, m->base, sizeof(b->base));
 	strlcpy(b->head, m->head, sizeof(b->head));
+	if (m->why != NULL)
+		strlcpy(b->why, m->why, sizeof(b->why));
+	fd = openat(j->dirfd, WHOLE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd != -1)
+		return begin_again(j, m, fd);
 	if (m->stream == 0) {
 		tell(j, 0, "",
 		    m->why == NULL      ? ""
 		        : m->bytes != 0 ? "quota"
 		                        : "agent",
 		    m->why);
-		return;
+		return 0;
 	}
-	if (m->why != NULL)
-		strlcpy(b->why, m->why, sizeof(b->why));
 	b->stream = (uint32_t)m->stream;
-	if (too_much(j, m->bytes))
-		return;
-	b->max = m->bytes;
-	b->fd = openat(j->dirfd, PART,
-	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	b->hash = EVP_MD_CTX_new();
-	if (b->fd == -1 || b->hash == NULL ||
-	    EVP_DigestInit_ex(b->hash, EVP_sha256(), NULL) != 1 ||
-	    peer_stream_expect(j->agent, (uint32_t)m->stream, m->bytes) == -1) {
-		give_up(j, "storage", "its bundle cannot be stored");
-		return;
+	if (errno != ENOENT)
+		give_up(j, "storage", strerror(errno));
+	else if (!too_much(j, m->bytes)) {
+		if (begin_part(j, m->bytes) == -1)
+			give_up(j, "storage", "its bundle cannot be stored");
+		else
+			expect(j);
 	}
+	return 0;
 }
 
-void
+/* Returns how many of them were compared, or -1: they are not the stored ones.
+ */
+static ssize_t
+compare(struct bundle *b, const uint8_t *buf, size_t len)
+{
+	uint8_t have[COMPARE_LEN];
+	size_t n = len < sizeof(have) ? len : sizeof(have);
+	ssize_t got = pread(b->fd, have, n, b->bytes);
+
+	if (got <= 0 || memcmp(have, buf, (size_t)got) != 0)
+		return -1;
+	return got;
+}
+
+int
 bundle_data(struct job *j, const uint8_t *buf, size_t len)
 {
 	struct bundle *b = &j->bundle;
 	ssize_t n;
 
 	while (len > 0) {
-		n = write(b->fd, buf, len);
+		n = b->again ? compare(b, buf, len) : write(b->fd, buf, len);
+		if (n == -1 && b->again)
+			return -1;
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n <= 0) {
 			give_up(
 			    j, "storage", strerror(n == 0 ? ENOSPC : errno));
-			return;
+			return 0;
 		}
 		if (EVP_DigestUpdate(b->hash, buf, (size_t)n) != 1) {
 			give_up(j, "storage", "its bundle cannot be hashed");
-			return;
+			return 0;
 		}
 		b->bytes += n;
 		buf += n;
 		len -= (size_t)n;
 	}
+	return 0;
 }
 
 static int
@@ -158,6 +228,14 @@ finish_hash(struct bundle *b, char hex[65])
 	return 0;
 }
 
+static int
+put_in_place(struct job *j)
+{
+	if (fd_sync_data(j->bundle.fd) == -1)
+		return -1;
+	return renameat(j->dirfd, PART, j->dirfd, WHOLE);
+}
+
 void
 bundle_end(struct job *j, bool ok, const char *why)
 {
@@ -170,8 +248,7 @@ bundle_end(struct job *j, bool ok, const char *why)
 		    why != NULL ? why : "its bundle is not whole");
 		return;
 	}
-	if (finish_hash(b, hex) == -1 || fd_sync_data(b->fd) == -1 ||
-	    renameat(j->dirfd, PART, j->dirfd, WHOLE) == -1 ||
+	if (finish_hash(b, hex) == -1 || (!b->again && put_in_place(j) == -1) ||
 	    fd_sync(j->dirfd) == -1) {
 		give_up(
 		    j, "storage", "its bundle cannot be brought to the disk");

@@ -62,41 +62,28 @@ job_find(const char *id)
 	return NULL;
 }
 
-static void
-blob_free(struct blob *b)
-{
-	if (b->buf != NULL)
-		freezero(b->buf, b->want);
-	memset(b, 0, sizeof(*b));
-}
-
-static void
+void
 job_free(struct job *j)
 {
 	serve_detach(j);
 	agent_drop(j);
-	if (j->ev_door != NULL)
-		event_free(j->ev_door);
-	if (j->door != -1)
-		close(j->door);
-	if (j->held != -1)
-		close(j->held);
+	door_close(j);
+	if (j->unsaid > 0)
+		log_warnx("run %s: %llu more lines about it were not logged",
+		    j->id, (unsigned long long)j->unsaid);
 	if (j->ev_tell != NULL)
 		event_free(j->ev_tell);
 	bundle_drop(j);
 	runs_log_close(&j->log);
 	if (j->dirfd != -1)
 		close(j->dirfd);
-	if (j->has_start)
-		msg_free(&j->start);
-	blob_free(&j->prompt);
-	blob_free(&j->ca);
+	start_drop(j);
 	TAILQ_REMOVE(&runs.jobs, j, entry);
 	runs.njobs--;
 	free(j);
 }
 
-static struct job *
+struct job *
 job_new(const char *id)
 {
 	struct job *j;
@@ -117,164 +104,18 @@ job_new(const char *id)
 	return j;
 }
 
+bool
+job_may_log(struct job *j)
+{
+	if (j->said < RUNS_LINES_MAX) {
+		j->said++;
+		return true;
+	}
+	j->unsaid++;
+	return false;
+}
+
 /* --- what the queue sends --------------------------------------------- */
-
-/* A copy of its own of what PID 1 is to be told. Returns 0 or -1. */
-static int
-start_copy(struct job *j, const struct msg_job_start *m)
-{
-	struct msg out;
-	char *text, why[128];
-	size_t len;
-	int r;
-
-	memset(&out, 0, sizeof(out));
-	out.type = MSG_TYPE_agent_start;
-	out.u.agent_start.run = m->run;
-	out.u.agent_start.proxy = m->proxy;
-	out.u.agent_start.canary = m->canary;
-	out.u.agent_start.gateway = m->gateway;
-	out.u.agent_start.siblings = m->siblings;
-	out.u.agent_start.repo = m->repo;
-	out.u.agent_start.directory = m->directory;
-	out.u.agent_start.base = m->base;
-	out.u.agent_start.branch = m->branch;
-	out.u.agent_start.argv = m->argv;
-	out.u.agent_start.prompt_by = m->prompt_by;
-	out.u.agent_start.env = m->env;
-	out.u.agent_start.deadline_ms = m->deadline_ms;
-	out.u.agent_start.bundle_limit = m->bundle_limit;
-	out.u.agent_start.prompt_bytes = m->prompt_bytes;
-	out.u.agent_start.prompt_stream =
-	    m->prompt_bytes > 0 ? RUNS_STREAM_PROMPT : 0;
-	out.u.agent_start.ca_bytes = m->ca_bytes;
-	out.u.agent_start.ca_stream = m->ca_bytes > 0 ? RUNS_STREAM_CA : 0;
-	if (msg_encode(&out, &text, &len, why, sizeof(why)) == -1) {
-		log_warnx("run %s: %s", j->id, why);
-		return -1;
-	}
-	r = msg_decode(text, len, &j->start, why, sizeof(why));
-	freezero(text, len);
-	j->has_start = r == 0;
-	return r;
-}
-
-static int
-blob_expect(struct blob *b, int64_t stream, int64_t bytes)
-{
-	if (bytes == 0)
-		return 0;
-	if ((b->buf = malloc((size_t)bytes)) == NULL)
-		return -1;
-	b->want = (size_t)bytes;
-	b->in = (uint32_t)stream;
-	return peer_stream_expect(runs.queue, b->in, bytes);
-}
-
-static void
-refuse(int64_t id, const char *code, const char *why)
-{
-	peer_send_error(runs.queue, id, code, why);
-}
-
-/* All of it is there: tell the queue, and PID 1 if that waits. */
-static void
-job_progress(struct job *j)
-{
-	struct msg m;
-
-	if (j->complete || j->prompt.in != 0 || j->ca.in != 0)
-		return;
-	j->complete = true;
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_job_ready;
-	m.id = j->start_id;
-	m.u.job_ready.log_bytes = runs_log_bytes(j->log);
-	runs_send(runs.queue, &m);
-	agent_begin(j);
-}
-
-/*
- * The queue says it once for each time that it has a run adopted or made; a
- * run that is there already is taken anew, but its door and PID 1 stay.
- */
-void
-job_start(int64_t id, const struct msg_job_start *m)
-{
-	struct job *j = job_find(m->run);
-
-	if (j != NULL && j->has_start) {
-		refuse(id, "conflict", "the run is there already");
-		return;
-	}
-	if (j == NULL && (j = job_new(m->run)) == NULL) {
-		refuse(id, "unavailable", "no room for the run");
-		return;
-	}
-	j->start_id = id;
-	j->bundle_limit = m->bundle_limit;
-	j->disk_reserve = m->disk_reserve;
-	if ((j->dirfd = job_dir_open(m->run, true)) == -1 ||
-	    (j->log = runs_log_open(j->dirfd, m->log_limit)) == NULL) {
-		log_warn("run %s: its log", m->run);
-		refuse(id, "storage", "its log cannot be opened");
-		job_free(j);
-		return;
-	}
-	if (start_copy(j, m) == -1 ||
-	    blob_expect(&j->prompt, m->prompt_stream, m->prompt_bytes) == -1 ||
-	    blob_expect(&j->ca, m->ca_stream, m->ca_bytes) == -1) {
-		refuse(id, "unavailable", "out of memory");
-		job_free(j);
-		return;
-	}
-	job_progress(j);
-}
-
-static struct blob *
-blob_find(uint32_t stream, struct job **jp)
-{
-	struct job *j;
-
-	TAILQ_FOREACH(j, &runs.jobs, entry) {
-		*jp = j;
-		if (j->prompt.in == stream)
-			return &j->prompt;
-		if (j->ca.in == stream)
-			return &j->ca;
-	}
-	return NULL;
-}
-
-void
-job_blob_data(uint32_t stream, const uint8_t *buf, size_t len)
-{
-	struct job *j;
-	struct blob *b = blob_find(stream, &j);
-
-	/* Its run was closed meanwhile. */
-	if (b == NULL)
-		return;
-	if (len > b->want - b->len)
-		fatalx("the queue sends more than it said");
-	memcpy(b->buf + b->len, buf, len);
-	b->len += len;
-}
-
-void
-job_blob_end(uint32_t stream, bool ok, const char *why)
-{
-	struct job *j;
-	struct blob *b = blob_find(stream, &j);
-
-	if (b == NULL)
-		return;
-	if (!ok || b->len != b->want)
-		fatalx("the queue's prompt ended early: %s",
-		    why != NULL ? why : "short");
-	b->in = 0;
-	job_progress(j);
-}
 
 void
 job_door(const char *id, int fd)
@@ -287,13 +128,7 @@ job_door(const char *id, int fd)
 		close(fd);
 		return;
 	}
-	if (j->ev_door != NULL)
-		event_free(j->ev_door);
-	if (j->door != -1)
-		close(j->door);
-	j->ev_door = NULL;
-	j->door = fd;
-	agent_listen(j);
+	door_open(j, fd);
 }
 
 void
@@ -301,10 +136,8 @@ job_expect(const struct msg_job_expect *m)
 {
 	struct job *j = job_find(m->run);
 
-	if (j == NULL)
-		return;
-	j->expect = (pid_t)m->pid;
-	agent_take_held(j);
+	if (j != NULL)
+		door_expect(j, (pid_t)m->pid);
 }
 
 void

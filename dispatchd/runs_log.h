@@ -8,6 +8,8 @@
  * too. Files are chunks behind a header that tells the first one's offset.
  */
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,12 +44,23 @@ int64_t runs_log_bytes(const struct runs_log *l);
 int64_t runs_log_kept(const struct runs_log *l);
 int64_t runs_log_dropped(const struct runs_log *l);
 /*
- * Read whole chunks from the output offset *at on into buf of at least
- * CHUNK_HEADER_LEN + CHUNK_MAX bytes; *at advances. What is not kept any more
- * comes as a gap. Returns bytes put, 0 at the end of what there is, -1 with
- * errno.
+ * Where a reader of a log is. Set at to the offset of the first output byte
+ * that it wants, the rest to 0; the rest is for runs_log_read, so that going on
+ * is no search from the beginning, however many read at a time.
  */
-ptrdiff_t
-runs_log_read(struct runs_log *l, int64_t *at, uint8_t *buf, size_t size);
+struct runs_log_place {
+	int64_t at;
+	/* the file that begins there, and a chunk in it: offset, position */
+	int64_t from, chunk;
+	off_t pos; /* 0: none yet */
+};
+
+/*
+ * Read a whole chunk from the place on into buf of at least CHUNK_HEADER_LEN +
+ * CHUNK_MAX bytes; the place advances. What is not kept any more comes as a
+ * gap. Returns bytes put, 0 at the end of what there is, -1 with errno.
+ */
+ptrdiff_t runs_log_read(
+    struct runs_log *l, struct runs_log_place *p, uint8_t *buf, size_t size);
 
 #endif

@@ -25,7 +25,8 @@ output_begin(struct job *j, const struct msg_agent_output *m)
 	if (m->offset > RUNS_LOG_OFFSET_MAX)
 		return -1;
 	if (j->output != 0 || j->exited) {
-		log_warnx("run %s: a second stream of output", j->id);
+		if (job_may_log(j))
+			log_warnx("run %s: a second stream of output", j->id);
 		return 0;
 	}
 	/* It has dropped what we never got. */
@@ -35,7 +36,8 @@ output_begin(struct job *j, const struct msg_agent_output *m)
 	j->output_at = m->offset;
 	memset(&j->chunks, 0, sizeof(j->chunks));
 	if (peer_stream_expect(j->agent, j->output, INT64_MAX) == -1) {
-		log_warnx("run %s: its output cannot be taken", j->id);
+		if (job_may_log(j))
+			log_warnx("run %s: its output cannot be taken", j->id);
 		j->output = 0;
 	}
 	return 0;
@@ -62,7 +64,7 @@ store(struct job *j, enum chunk_kind kind, const uint8_t *buf, size_t len)
 		j->dropping = false;
 		return;
 	}
-	if (!j->dropping)
+	if (!j->dropping && job_may_log(j))
 		log_warn("run %s: its output is not stored", j->id);
 	j->dropping = true;
 	j->missing += (int64_t)len;

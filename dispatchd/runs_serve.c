@@ -28,7 +28,7 @@ struct reader {
 	bool over; /* the run prints no more */
 	/* A log: of a live run, or opened for this. */
 	struct runs_log *log, *own;
-	int64_t at;
+	struct runs_log_place place;
 	/* Or a bundle. */
 	int fd;
 	int64_t bytes;
@@ -115,7 +115,7 @@ logs_end(struct reader *r)
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_logs_answer;
 	m.id = r->id;
-	m.u.logs_answer.offset = r->at;
+	m.u.logs_answer.offset = r->place.at;
 	m.u.logs_answer.bytes = runs_log_bytes(r->log);
 	m.u.logs_answer.kept = runs_log_kept(r->log);
 	m.u.logs_answer.dropped = runs_log_dropped(r->log);
@@ -140,8 +140,8 @@ logs_fill(struct reader *r)
 	ptrdiff_t got;
 
 	while (sizeof(piece) - n >= CHUNK_HEADER_LEN + CHUNK_MAX) {
-		got =
-		    runs_log_read(r->log, &r->at, piece + n, sizeof(piece) - n);
+		got = runs_log_read(
+		    r->log, &r->place, piece + n, sizeof(piece) - n);
 		if (got == -1)
 			return -1;
 		if (got == 0)
@@ -193,7 +193,7 @@ serve_logs(int64_t id, const struct msg_logs *m)
 	}
 	if ((r = reader_new(id, m->run, m->stream)) == NULL)
 		return;
-	r->at = m->since;
+	r->place.at = m->since;
 	r->follow = m->follow;
 	if (j != NULL && j->log != NULL) {
 		r->log = j->log;
@@ -211,8 +211,8 @@ serve_logs(int64_t id, const struct msg_logs *m)
 		reader_free(r);
 		return;
 	}
-	if (r->at > runs_log_bytes(r->log))
-		r->at = runs_log_bytes(r->log);
+	if (r->place.at > runs_log_bytes(r->log))
+		r->place.at = runs_log_bytes(r->log);
 	if (peer_stream_begin(runs.frontend, r->stream) == -1) {
 		refuse(id, "limit", "too many streams");
 		reader_free(r);
