@@ -106,7 +106,7 @@ struct job {
 	char *body; /* what is created */
 	char spec[ENGINE_SPEC_LEN + 1];
 	char network[ENGINE_ID_LEN + 1]; /* "": not seen */
-	char container[ENGINE_ID_LEN + 1];
+	char container[ENGINE_ID_LEN + 1]; /* asked for, or seen; "" */
 	char said[ENGINE_MESSAGE_MAX + 64]; /* an error to end with */
 	const char *code; /* of it; NULL: none */
 	char field[ENGINE_FIELD_MAX];
@@ -204,6 +204,10 @@ job_step_fn session_info; /* engine.info: all of it anew */
 
 job_step_fn create_start; /* engine_docker_create.c */
 job_step_fn start_start; /* engine_docker_run.c */
+/* Inspect the run's container: by its id, or without one by its name. */
+void container_look(struct job *j, job_step_fn *step);
+/* Is what came of that this instance's, this run's and the one meant? */
+bool container_is_ours(const struct job *j, const struct engine_object *o);
 job_step_fn inspect_start;
 job_step_fn kill_start;
 job_step_fn stderr_start;

@@ -128,6 +128,16 @@ def kill(c):
     return 204, None
 
 
+def rename(c, new):
+    if new in containers:
+        return 409, {"message": "the name is in use"}
+    del containers[c["Name"][1:]]
+    containers[new] = c
+    emit(c, "rename", oldName=c["Name"])
+    c["Name"] = "/" + new
+    return 204, None
+
+
 def remove(table, key):
     name = find(table, key)
     if name is None:
@@ -337,6 +347,9 @@ class Handler(socketserver.StreamRequestHandler):
             self.answer("start", lambda: start(c))
         elif part[2] == "kill":
             self.answer("kill", lambda: kill(c))
+        elif part[2] == "rename":
+            self.answer("rename",
+                        lambda: rename(c, self.query["name"][0]))
         elif part[2] == "logs":
             text = b"agent-cli: \x1b[0mno AGENT_SANDBOX\n"
             self.send(200, b"\x01\0\0\0\0\0\0\x03out" + b"\x02\0\0\0" +

@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <check.h>
@@ -27,6 +28,7 @@
 #define INSTANCE "iiiiiiiiiiii"
 #define RUN "aaaaaaaaaaaa"
 #define OTHER "bbbbbbbbbbbb"
+#define AB16 "abababababababab"
 #define STEPS 16
 #define ARGS 8
 #define TEXT 4096
@@ -37,6 +39,8 @@ static int server_in = -1;
 static char dir[64];
 static char events[TEXT]; /* "die RUN 137;..." in the order they came */
 static int64_t last_id, last_pid;
+static char known[65]; /* the container's id that is asked with; "": none */
+static char made[65]; /* what engine.create told last */
 
 /* --- the server --------------------------------------------------------- */
 
@@ -217,6 +221,7 @@ show(const struct msg *m, char *text)
 			add(text, " %s", e->detail.v[i]);
 		break;
 	case MSG_TYPE_engine_created:
+		strlcpy(made, m->u.engine_created.container, sizeof(made));
 		add(text, m->u.engine_created.adopted ? "adopted" : "created");
 		break;
 	case MSG_TYPE_engine_state:
@@ -283,11 +288,13 @@ ask(const char *verb, const char *run)
 	for (i = 0; strcmp(verbs[i].verb, verb) != 0; i++)
 		ck_assert_uint_lt(i + 1, sizeof(verbs) / sizeof(verbs[0]));
 	m.type = verbs[i].type;
-	/* The run stands first in each message that has one. */
+	/* Run and container stand first in each message that has them. */
 	if (m.type == MSG_TYPE_engine_create)
 		fill_create(&m, run);
-	else if (run != NULL)
+	else if (run != NULL) {
 		m.u.engine_start.run = run;
+		m.u.engine_start.container = known;
+	}
 	if (strcmp(verb, "create2") == 0)
 		m.u.engine_create.memory *= 2;
 	link_send(&queue, &m);
@@ -644,6 +651,105 @@ START_TEST(interference)
 }
 END_TEST
 
+/* --- another name ------------------------------------------------------------
+ */
+
+/* What somebody else asks of the engine. */
+static void
+meddle(const char *path, const char *body)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	char text[TEXT];
+	ssize_t n;
+	int fd;
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/docker.sock", dir);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	snprintf(text, sizeof(text),
+	    "POST %s HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s", path,
+	    strlen(body), body);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (int)strlen(text));
+	n = read(fd, text, sizeof(text) - 1);
+	ck_assert_int_gt(n, 10);
+	text[n] = '\0';
+	ck_assert_msg(strncmp(text, "HTTP/1.1 20", 11) == 0, "%s", text);
+	close(fd);
+}
+
+/* A run at work loses its name; another container with our labels has it. */
+static void
+change_names(bool impostor)
+{
+	meddle("/v1.44/containers/bulkhead-" RUN "/rename?name=other", "");
+	if (!impostor)
+		return;
+	meddle("/v1.44/containers/create?name=bulkhead-" RUN,
+	    "{\"Image\":\"sha256:" AB16 AB16 AB16 AB16 "\",\"Env\":[],"
+	    "\"Labels\":{\"bulkhead.instance\":\"" INSTANCE
+	    "\",\"bulkhead.run\":\"" RUN "\"},"
+	    "\"HostConfig\":{\"Mounts\":[{\"Source\":\"/\",\"Target\":\"/\"}]},"
+	    "\"NetworkingConfig\":{\"EndpointsConfig\":{}}}");
+}
+
+/* Whatever names there are: its id tells which one it is. */
+START_TEST(renamed)
+{
+	static const char *const words[] = {
+		"listed n " RUN " f container other",
+		"listed c " RUN "=created n " RUN " f container other",
+	};
+	bool impostor = _i == 1;
+
+	setup();
+	fake_start(none);
+	engine_begin();
+	step("create " RUN, "created", "renamed");
+	strlcpy(known, made, sizeof(known));
+	change_names(impostor);
+	step("list", words[_i], "renamed");
+	step("inspect " RUN, "created code -1", "renamed");
+	step("start " RUN, "running pid code -1 started", "renamed");
+	step("inspect " RUN, "running pid code -1 started", "renamed");
+	/* An id that is another run's opens nothing. */
+	step("inspect " OTHER, "error conflict", "renamed");
+	step("kill " OTHER, "error conflict", "renamed");
+	step("remove " OTHER, "error conflict", "renamed");
+	step("kill " RUN, "done", "renamed");
+	step("inspect " RUN, "exited code 137 started", "renamed");
+	step("remove " RUN, "done", "renamed");
+	ck_assert_int_eq(asked("DELETE", "/containers/"), 1);
+	/* The engine does not know the id any more. */
+	step("inspect " RUN, "absent code -1", "renamed");
+	step("start " RUN, "absent code -1", "renamed");
+	step("kill " RUN, "done", "renamed");
+	step("remove " RUN, "done", "renamed");
+	ck_assert_int_eq(asked("DELETE", "/containers/"), 1);
+	known[0] = '\0';
+	step("inspect " RUN, impostor ? "created code -1" : "absent code -1",
+	    "renamed");
+	engine_stop();
+	teardown();
+}
+END_TEST
+
+START_TEST(bad_container)
+{
+	setup();
+	engine_begin();
+	strlcpy(known, "../../../../../images", sizeof(known));
+	ask("inspect", RUN);
+	ck_assert_int_eq(engine_status(), EXIT_INTERNAL);
+	close(parent.fd);
+	close(queue.fd);
+	teardown();
+}
+END_TEST
+
+/* --- many -------------------------------------------------------------------
+ */
+
 /* Many at once: each is answered; two of one run one behind the other. */
 START_TEST(many)
 {
@@ -832,10 +938,12 @@ main(int argc, char **argv)
 	add_case(suite, "engine_away", engine_away, 0);
 	add_case(suite, "one_stream", one_stream, 0);
 	add_case(suite, "interference", interference, 0);
+	add_case(suite, "renamed", renamed, 2);
 	add_case(suite, "many", many, 0);
 	add_case(suite, "bad_base", bad_base, 0);
 	add_case(suite, "base_twice", base_twice, 0);
 	add_case(suite, "bad_run", bad_run, 0);
+	add_case(suite, "bad_container", bad_container, 0);
 	add_case(suite, "real", real, 0);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

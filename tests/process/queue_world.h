@@ -47,6 +47,7 @@ struct play {
 	bool leave; /* and leaves when all is stored */
 	int64_t exit_code; /* of a container that is exited */
 	bool files_stay; /* runs cannot remove */
+	bool renamed; /* no container has its run's name */
 };
 
 struct side {
