@@ -23,6 +23,7 @@
 #define ENGINE_PATH_MAX 512
 #define ENGINE_FIELD_MAX 96 /* a name, for people */
 #define ENGINE_WARNINGS_MAX 16
+#define ENGINE_WARNING_MAX 256 /* of one, for people */
 #define ENGINE_LIST_MAX 1024 /* objects of one kind */
 
 /* Minor numbers of API 1.NN that we know the meaning of. */

@@ -101,7 +101,7 @@ judge_container(
 		job_fail(j, "internal", "the container has no state");
 	else if (st.started || strcmp(st.status, "created") != 0)
 		job_fail(j, "conflict", "the container was started before");
-	else if (strcmp(image->id, j->want.image_id) != 0)
+	else if (image == NULL || strcmp(image->id, j->want.image_id) != 0)
 		job_fail(j, "unavailable", "the image was replaced meanwhile");
 	else if (engine_compare_container(shown, &j->want, image, j->field) ==
 	    -1)

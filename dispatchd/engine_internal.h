@@ -168,7 +168,7 @@ struct session {
 	unsigned api; /* minor */
 	struct engine_version version;
 	struct engine_info info;
-	struct engine_image *image; /* pinned; NULL: not yet */
+	struct engine_image *image; /* pinned; NULL: none */
 };
 
 TAILQ_HEAD(job_head, job);
@@ -194,7 +194,7 @@ void engine_event(
 
 /* --- engine_docker_session.c: what stands before every job --------------- */
 
-/* Negotiate if need be, pin the image if there is none, then job->start. */
+/* Negotiate if need be, pin an image for create, then job->start. */
 void session_begin(struct job *j);
 /* The connection was lost: what is there now may be another engine. */
 void session_lost(struct engine *e);

@@ -261,7 +261,7 @@ informed(struct qjob *unused, const struct msg *m)
 		log_warnx("engine: %s", m->u.engine_info_answer.warnings.v[i]);
 	log_info("engine %s, API %s, image %.19s",
 	    m->u.engine_info_answer.version, m->u.engine_info_answer.api,
-	    queue.image);
+	    queue.image[0] != '\0' ? queue.image : "none");
 	list();
 }
 

@@ -207,6 +207,17 @@ show_map(const struct msg_map *map, const char *name, bool value, char *text)
 		    value ? map->v[i] : "");
 }
 
+/* Without an image there is a warning, which names it. */
+static void
+show_no_image(const struct msg_engine_info_answer *a, char *text)
+{
+	if (a->image_id[0] != '\0')
+		return;
+	ck_assert_uint_ge(a->warnings.n, 1);
+	ck_assert_ptr_nonnull(strstr(a->warnings.v[0], "no run can be made"));
+	add(text, ", %s", strstr(a->warnings.v[0], "the engine"));
+}
+
 static void
 show(const struct msg *m, char *text)
 {
@@ -242,6 +253,7 @@ show(const struct msg *m, char *text)
 		break;
 	case MSG_TYPE_engine_info_answer:
 		add(text, "info %s", m->u.engine_info_answer.api);
+		show_no_image(&m->u.engine_info_answer, text);
 		break;
 	default:
 		ck_abort_msg("message %d", (int)m->type);
@@ -534,9 +546,14 @@ static const struct {
 	{ "silence", { "--fault=image=silence*2" },
 	    { { "info", "error unavailable" } }, NULL, NULL, 0 },
 	{ "D09 image absent", { "--fault=image=404*9" },
-	    { { "info", "error image_absent" },
+	    { { "info", "info 1.44, the engine has no image agent:1" },
 	        { "create " RUN, "error image_absent" } },
 	    "POST", "/", 0 },
+	{ "image not told", { "--fault=image=500*2" },
+	    { { "info", "info 1.44, the engine answers 500: it failed" },
+	        { "list", "listed" }, { "create " RUN, "error internal" },
+	        { "create " RUN, "created" } },
+	    NULL, NULL, 0 },
 	{ "D04 too old", { "--api=1.40" },
 	    { { "info", "error unavailable" },
 	        { "create " RUN, "error unavailable" } },
@@ -612,7 +629,7 @@ END_TEST
 /* However long it takes to get there, the events are read once. */
 START_TEST(one_stream)
 {
-	static const char *const slow[] = { "--fault=image=silence", NULL };
+	static const char *const slow[] = { "--fault=info=silence", NULL };
 
 	setup();
 	fake_start(slow);
@@ -656,7 +673,7 @@ END_TEST
 
 /* What somebody else asks of the engine. */
 static void
-meddle(const char *path, const char *body)
+meddle(const char *method, const char *path, const char *body)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	char text[TEXT];
@@ -668,7 +685,7 @@ meddle(const char *path, const char *body)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	snprintf(text, sizeof(text),
-	    "POST %s HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s", path,
+	    "%s %s HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s", method, path,
 	    strlen(body), body);
 	ck_assert_int_eq(write(fd, text, strlen(text)), (int)strlen(text));
 	n = read(fd, text, sizeof(text) - 1);
@@ -682,10 +699,11 @@ meddle(const char *path, const char *body)
 static void
 change_names(bool impostor)
 {
-	meddle("/v1.44/containers/bulkhead-" RUN "/rename?name=other", "");
+	meddle(
+	    "POST", "/v1.44/containers/bulkhead-" RUN "/rename?name=other", "");
 	if (!impostor)
 		return;
-	meddle("/v1.44/containers/create?name=bulkhead-" RUN,
+	meddle("POST", "/v1.44/containers/create?name=bulkhead-" RUN,
 	    "{\"Image\":\"sha256:" AB16 AB16 AB16 AB16 "\",\"Env\":[],"
 	    "\"Labels\":{\"bulkhead.instance\":\"" INSTANCE
 	    "\",\"bulkhead.run\":\"" RUN "\"},"
@@ -729,6 +747,32 @@ START_TEST(renamed)
 	known[0] = '\0';
 	step("inspect " RUN, impostor ? "created code -1" : "absent code -1",
 	    "renamed");
+	engine_stop();
+	teardown();
+}
+END_TEST
+
+/* Only what is still to be made needs the image's tag. */
+START_TEST(image_gone)
+{
+	setup();
+	fake_start(none);
+	engine_begin();
+	step("create " RUN, "created", "image gone");
+	step("start " RUN, "running pid code -1 started", "image gone");
+	engine_stop();
+	meddle("DELETE", "/v1.44/images/agent:1", "");
+	engine_begin();
+	expect_event("reconnected;");
+	step("info", "info 1.44, the engine has no image agent:1", "gone");
+	step("list", "listed c " RUN "=running n " RUN, "image gone");
+	step("create " OTHER, "error image_absent", "image gone");
+	step("inspect " RUN, "running pid code -1 started", "image gone");
+	step("kill " RUN, "done", "image gone");
+	step("inspect " RUN, "exited code 137 started", "image gone");
+	step("remove " RUN, "done", "image gone");
+	step("list", "listed", "image gone");
+	ck_assert_int_eq(asked("POST", "/networks/create"), 1);
 	engine_stop();
 	teardown();
 }
@@ -939,6 +983,7 @@ main(int argc, char **argv)
 	add_case(suite, "one_stream", one_stream, 0);
 	add_case(suite, "interference", interference, 0);
 	add_case(suite, "renamed", renamed, 2);
+	add_case(suite, "image_gone", image_gone, 0);
 	add_case(suite, "many", many, 0);
 	add_case(suite, "bad_base", bad_base, 0);
 	add_case(suite, "base_twice", base_twice, 0);
