@@ -37,6 +37,16 @@ stuck(struct job *j, const char *code, const char *what)
 		job_fail(j, code, "%s", what);
 }
 
+/* The engine does not show it: again, the first reason stays. */
+static void
+unseen(struct job *j, const struct http_answer *a)
+{
+	if (j->code != NULL)
+		stuck(j, j->code, "the engine does not show what it has");
+	else
+		job_refused(j, a);
+}
+
 /* --- the network ------------------------------------------------------------
  */
 
@@ -61,7 +71,7 @@ on_network(struct job *j, const struct http_answer *a)
 		return;
 	}
 	if (a->status != 200) {
-		job_refused(j, a);
+		unseen(j, a);
 		return;
 	}
 	if (inspected(a, j->engine->instance, &doc, &o) == -1) {
@@ -126,7 +136,7 @@ on_container(struct job *j, const struct http_answer *a)
 		return;
 	}
 	if (a->status != 200) {
-		job_refused(j, a);
+		unseen(j, a);
 		return;
 	}
 	if (inspected(a, j->engine->instance, &doc, &o) == -1) {

@@ -39,13 +39,19 @@ def new_id(name):
 
 
 def fault(op):
-    """The kind of fault that this operation has now, or None."""
+    """The kind of fault that this operation has now, or None.
+
+    "ok" is none: it lets as many pass before the ones behind it.
+    """
     with lock:
         f = faults.get(op)
-        if f is None or f[1] == 0:
+        if not f:
             return None
-        f[1] -= 1
-        return f[0]
+        f[0][1] -= 1
+        kind = f[0][0]
+        if f[0][1] == 0:
+            del f[0]
+        return None if kind == "ok" else kind
 
 
 def emit(c, action, **more):
@@ -409,7 +415,7 @@ if __name__ == "__main__":
     for one in args.fault:
         op, _, kind = one.partition("=")
         kind, _, times = kind.partition("*")
-        faults[op] = [kind, int(times or 1)]
+        faults.setdefault(op, []).append([kind, int(times or 1)])
     dead["n"] = args.dead
     if args.foreign:
         foreign(args.foreign)
