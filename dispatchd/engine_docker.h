@@ -23,6 +23,7 @@
 #define ENGINE_PATH_MAX 512
 #define ENGINE_FIELD_MAX 96 /* a name, for people */
 #define ENGINE_WARNINGS_MAX 16
+#define ENGINE_WARNING_MAX 256 /* of one, for people */
 #define ENGINE_LIST_MAX 1024 /* objects of one kind */
 
 /* Minor numbers of API 1.NN that we know the meaning of. */
@@ -90,6 +91,9 @@ int engine_compare_container(const struct json_node *inspect,
 
 /* --- engine_docker_answer.c -------------------------------------------- */
 
+/* 64 hex digits, as every container and network has them. */
+bool engine_id_valid(const char *id);
+
 /* "1.44" to 44; -1 for anything but 1.N. */
 int engine_parse_api(const char *text);
 
@@ -129,6 +133,7 @@ struct engine_object {
 	char id[ENGINE_ID_LEN + 1];
 	char name[ENGINE_MESSAGE_MAX]; /* escaped, no leading slash */
 	char run[RUNID_LEN + 1]; /* by its name; "" */
+	char labelled_run[RUNID_LEN + 1]; /* by its label; "" */
 	bool named; /* "bulkhead-" and a run's id */
 	bool ours; /* named, and its labels are this instance's and run's */
 	bool labelled; /* carries this instance's label */

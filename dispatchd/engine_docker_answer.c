@@ -75,8 +75,8 @@ escape(char *out, size_t outlen, const char *text)
 	out[log_escape(out, outlen, text, strlen(text))] = '\0';
 }
 
-static bool
-hex64(const char *s)
+bool
+engine_id_valid(const char *s)
 {
 	return s != NULL && strlen(s) == ENGINE_ID_LEN &&
 	    strspn(s, "0123456789abcdef") == ENGINE_ID_LEN;
@@ -253,7 +253,7 @@ engine_parse_image(const char *body, size_t len)
 	id = string(root, "Id");
 	image = calloc(1, sizeof(*image));
 	if (image == NULL || id == NULL || strncmp(id, "sha256:", 7) != 0 ||
-	    !hex64(id + 7) ||
+	    !engine_id_valid(id + 7) ||
 	    image_env(image,
 	        member(member(root, "Config", JSON_OBJECT), "Env",
 	            JSON_ARRAY)) == -1)
@@ -290,7 +290,7 @@ engine_parse_created(const char *body, size_t len, char id[ENGINE_ID_LEN + 1])
 	if (doc == NULL)
 		return -1;
 	s = string(json_root(doc), "Id");
-	if (hex64(s)) {
+	if (engine_id_valid(s)) {
 		memcpy(id, s, ENGINE_ID_LEN + 1);
 		r = 0;
 	}
@@ -318,7 +318,7 @@ object(const struct json_node *n, const char *name,
 {
 	const char *id = string(n, "Id"), *label, *run;
 
-	if (!hex64(id) || name == NULL)
+	if (!engine_id_valid(id) || name == NULL)
 		return -1;
 	memset(out, 0, sizeof(*out));
 	memcpy(out->id, id, sizeof(out->id));
@@ -328,9 +328,11 @@ object(const struct json_node *n, const char *name,
 	label = string(labels, "bulkhead.instance");
 	run = string(labels, "bulkhead.run");
 	out->labelled = label != NULL && strcmp(label, instance) == 0;
-	out->ours = out->labelled && out->named && run != NULL &&
-	    strcmp(run, out->run) == 0;
-	if (hex64(label = string(labels, "bulkhead.spec")))
+	if (run != NULL && runid_valid(run))
+		memcpy(out->labelled_run, run, sizeof(out->labelled_run));
+	out->ours = out->labelled && out->named &&
+	    strcmp(out->labelled_run, out->run) == 0;
+	if (engine_id_valid(label = string(labels, "bulkhead.spec")))
 		memcpy(out->spec, label, sizeof(out->spec));
 	return 0;
 }

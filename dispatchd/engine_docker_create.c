@@ -13,7 +13,6 @@
 #include "dispatchd/engine_internal.h"
 
 static void look_at_network(struct job *j);
-static void look_at_container(struct job *j);
 
 int
 inspected(const struct http_answer *a, const char *instance,
@@ -58,12 +57,13 @@ give_up(struct job *j, const char *code, const struct http_answer *a)
 
 /* Something else has the name, or the same run with other words. */
 static bool
-is_conflict(struct job *j, const struct engine_object *o, const char *what)
+is_conflict(
+    struct job *j, const struct engine_object *o, bool ours, const char *what)
 {
-	if (o->ours && strcmp(o->spec, j->spec) == 0)
+	if (ours && strcmp(o->spec, j->spec) == 0)
 		return false;
 	j->field[0] = '\0';
-	if (!o->ours)
+	if (!ours)
 		job_fail(
 		    j, "conflict", "the name of the run's %s is taken", what);
 	else
@@ -94,14 +94,14 @@ judge_container(
 	const struct engine_image *image = j->engine->session.image;
 	struct engine_state st;
 
-	if (is_conflict(j, o, "container"))
+	if (is_conflict(j, o, container_is_ours(j, o), "container"))
 		return;
 	memcpy(j->container, o->id, sizeof(j->container));
 	if (engine_parse_state(shown, &st) == -1)
 		job_fail(j, "internal", "the container has no state");
 	else if (st.started || strcmp(st.status, "created") != 0)
 		job_fail(j, "conflict", "the container was started before");
-	else if (strcmp(image->id, j->want.image_id) != 0)
+	else if (image == NULL || strcmp(image->id, j->want.image_id) != 0)
 		job_fail(j, "unavailable", "the image was replaced meanwhile");
 	else if (engine_compare_container(shown, &j->want, image, j->field) ==
 	    -1)
@@ -134,23 +134,12 @@ on_container(struct job *j, const struct http_answer *a)
 }
 
 static void
-look_at_container(struct job *j)
-{
-	char name[ENGINE_NAME_LEN + 1];
-
-	engine_name(j->run, name);
-	job_get(j, on_container, "/containers/%s/json", name);
-}
-
-static void
 on_container_made(struct job *j, const struct http_answer *a)
 {
-	char id[ENGINE_ID_LEN + 1];
-
 	j->adopted = true;
 	if (a->end != HTTP_WHOLE || a->status == 409 || a->status >= 500) {
 		/* It may be there all the same. */
-		look_at_container(j);
+		container_look(j, on_container);
 		return;
 	}
 	if (a->status == 404) {
@@ -161,8 +150,8 @@ on_container_made(struct job *j, const struct http_answer *a)
 		give_up(j, "refused", a);
 		return;
 	}
-	j->adopted = engine_parse_created(a->body, a->len, id) == -1;
-	look_at_container(j);
+	j->adopted = engine_parse_created(a->body, a->len, j->container) == -1;
+	container_look(j, on_container);
 }
 
 static void
@@ -205,7 +194,7 @@ on_network(struct job *j, const struct http_answer *a)
 	}
 	r = engine_compare_network(json_root(doc), &j->want, j->field);
 	json_free(&doc);
-	if (is_conflict(j, &o, "network"))
+	if (is_conflict(j, &o, o.ours, "network"))
 		return;
 	memcpy(j->network, o.id, sizeof(j->network));
 	if (r == -1)

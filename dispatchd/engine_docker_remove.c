@@ -1,9 +1,10 @@
 /*
  * engine.remove, and what engine.create does when it must not leave anything.
  *
- * Two keys open a deletion: the run's name, and this instance's label on the
- * very object, which is then named by its id, so that nothing else can have
- * taken the name in between. Whatever fails one of them is not touched.
+ * Two keys open a deletion: the run's name, or the id that its row has, and
+ * this instance's label on the very object, which is then named by its id, so
+ * that nothing else can have taken the name in between. Whatever fails one of
+ * them is not touched.
  */
 
 #include <stdio.h>
@@ -36,6 +37,16 @@ stuck(struct job *j, const char *code, const char *what)
 		job_fail(j, code, "%s", what);
 }
 
+/* The engine does not show it: again, the first reason stays. */
+static void
+unseen(struct job *j, const struct http_answer *a)
+{
+	if (j->code != NULL)
+		stuck(j, j->code, "the engine does not show what it has");
+	else
+		job_refused(j, a);
+}
+
 /* --- the network ------------------------------------------------------------
  */
 
@@ -60,7 +71,7 @@ on_network(struct job *j, const struct http_answer *a)
 		return;
 	}
 	if (a->status != 200) {
-		job_refused(j, a);
+		unseen(j, a);
 		return;
 	}
 	if (inspected(a, j->engine->instance, &doc, &o) == -1) {
@@ -117,7 +128,7 @@ on_container(struct job *j, const struct http_answer *a)
 {
 	struct json_doc *doc;
 	struct engine_object o;
-	bool may;
+	bool ours, may;
 
 	if (a->status == 404) {
 		j->tries = 0;
@@ -125,7 +136,7 @@ on_container(struct job *j, const struct http_answer *a)
 		return;
 	}
 	if (a->status != 200) {
-		job_refused(j, a);
+		unseen(j, a);
 		return;
 	}
 	if (inspected(a, j->engine->instance, &doc, &o) == -1) {
@@ -134,7 +145,8 @@ on_container(struct job *j, const struct http_answer *a)
 	}
 	may = may_remove(j, json_root(doc));
 	json_free(&doc);
-	if (!o.ours || !may)
+	ours = container_is_ours(j, &o);
+	if (!ours || !may)
 		stuck(j, "conflict",
 		    may ? "the container is not ours"
 		        : "the container was started");
@@ -149,10 +161,7 @@ on_container(struct job *j, const struct http_answer *a)
 static void
 look_at_container(struct job *j)
 {
-	char name[ENGINE_NAME_LEN + 1];
-
-	engine_name(j->run, name);
-	job_get(j, on_container, "/containers/%s/json", name);
+	container_look(j, on_container);
 }
 
 void

@@ -8,13 +8,27 @@
 
 #include "dispatchd/engine_internal.h"
 
-static void
-look(struct job *j, job_step_fn *step)
+/*
+ * A name can be given away behind our back, an id cannot: the name is asked
+ * for only as long as nobody knows the id.
+ */
+void
+container_look(struct job *j, job_step_fn *step)
 {
 	char name[ENGINE_NAME_LEN + 1];
 
 	engine_name(j->run, name);
-	job_get(j, step, "/containers/%s/json", name);
+	job_get(j, step, "/containers/%s/json",
+	    j->container[0] != '\0' ? j->container : name);
+}
+
+bool
+container_is_ours(const struct job *j, const struct engine_object *o)
+{
+	if (j->container[0] == '\0')
+		return o->ours;
+	return o->labelled && strcmp(o->labelled_run, j->run) == 0 &&
+	    strcmp(o->id, j->container) == 0;
 }
 
 static void
@@ -41,6 +55,7 @@ own_state(struct job *j, const struct http_answer *a, struct engine_state *st)
 {
 	struct json_doc *doc;
 	struct engine_object o;
+	bool ours;
 	int r;
 
 	memset(st, 0, sizeof(*st));
@@ -63,13 +78,14 @@ own_state(struct job *j, const struct http_answer *a, struct engine_state *st)
 	}
 	r = engine_parse_state(json_root(doc), st);
 	json_free(&doc);
-	if (!o.ours)
+	ours = container_is_ours(j, &o);
+	if (!ours)
 		job_fail(j, "conflict", "the container is not ours");
 	else if (r == -1)
 		job_fail(j, "internal", "the container has no state");
 	else
 		memcpy(j->container, o.id, sizeof(j->container));
-	return o.ours && r == 0 ? 0 : -1;
+	return ours && r == 0 ? 0 : -1;
 }
 
 /* --- inspect ----------------------------------------------------------------
@@ -87,7 +103,7 @@ on_inspect(struct job *j, const struct http_answer *a)
 void
 inspect_start(struct job *j, const struct http_answer *a)
 {
-	look(j, on_inspect);
+	container_look(j, on_inspect);
 }
 
 /* --- start -------------------------------------------------------------------
@@ -121,7 +137,7 @@ on_started(struct job *j, const struct http_answer *a)
 		snprintf(j->said, sizeof(j->said), "the engine answers %ld: %s",
 		    a->status, message);
 	}
-	look(j, on_after_start);
+	container_look(j, on_after_start);
 }
 
 /*
@@ -145,7 +161,7 @@ on_before_start(struct job *j, const struct http_answer *a)
 void
 start_start(struct job *j, const struct http_answer *a)
 {
-	look(j, on_before_start);
+	container_look(j, on_before_start);
 }
 
 /* --- kill
@@ -181,7 +197,7 @@ on_before_kill(struct job *j, const struct http_answer *a)
 static void
 look_again(struct job *j)
 {
-	look(j, on_before_kill);
+	container_look(j, on_before_kill);
 }
 
 void
@@ -231,5 +247,5 @@ on_before_log(struct job *j, const struct http_answer *a)
 void
 stderr_start(struct job *j, const struct http_answer *a)
 {
-	look(j, on_before_log);
+	container_look(j, on_before_log);
 }

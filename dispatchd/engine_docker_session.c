@@ -1,12 +1,14 @@
 /*
  * What stands before every job: which API we speak with the engine that is
- * there now, and which image every run is made from.
+ * there now. Before a run is made, also from which image. Nothing else needs
+ * one: what runs is looked at, ended and removed when its image is long gone.
  *
  * The API is asked for anew behind every lost connection: the engine may have
  * been replaced meanwhile. The image is not: what its name means may have been
  * changed under us, and only engine.info may take that up.
  */
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,19 +33,48 @@ session_lost(struct engine *e)
 
 /* --- the image ------------------------------------------------------------ */
 
+/*
+ * There is none to make a run from, and create says so. What the engine is can
+ * be told all the same: with a warning, as the runs that go on need it.
+ */
+static void no_image(struct job *j, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void
+no_image(struct job *j, const char *code, const char *fmt, ...)
+{
+	char why[ENGINE_WARNING_MAX + 1];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	if (j->type != MSG_TYPE_engine_info) {
+		job_fail(j, code, "%s", why);
+		return;
+	}
+	engine_image_free(&j->engine->session.image);
+	strlcpy(j->said, "no run can be made: ", ENGINE_WARNING_MAX + 1);
+	strlcat(j->said, why, ENGINE_WARNING_MAX + 1);
+	begin(j);
+}
+
 static void
 on_image(struct job *j, const struct http_answer *a)
 {
+	char message[ENGINE_MESSAGE_MAX];
 	struct engine *e = j->engine;
 	struct engine_image *image;
 
 	if (a->status == 404) {
-		job_fail(
+		no_image(
 		    j, "image_absent", "the engine has no image %s", e->image);
 		return;
 	}
 	if (a->status != 200) {
-		job_refused(j, a);
+		engine_parse_message(a->body, a->len, message);
+		no_image(j, a->status < 500 ? "refused" : "internal",
+		    "the engine answers %ld: %s", a->status, message);
 		return;
 	}
 	/* Another job may have pinned it while this one asked. */
@@ -52,7 +83,7 @@ on_image(struct job *j, const struct http_answer *a)
 		return;
 	}
 	if ((image = engine_parse_image(a->body, a->len)) == NULL) {
-		job_fail(j, "internal", "the engine describes no image");
+		no_image(j, "internal", "the engine describes no image");
 		return;
 	}
 	if (e->session.image != NULL &&
@@ -68,6 +99,17 @@ static void
 ask_image(struct job *j)
 {
 	job_get(j, on_image, "/images/%s/json", j->engine->image);
+}
+
+static void
+negotiated(struct job *j)
+{
+	if (j->type == MSG_TYPE_engine_info ||
+	    (j->type == MSG_TYPE_engine_create &&
+	        j->engine->session.image == NULL))
+		ask_image(j);
+	else
+		begin(j);
 }
 
 /* --- the engine ------------------------------------------------------------
@@ -86,10 +128,7 @@ on_info(struct job *j, const struct http_answer *a)
 		job_fail(j, "internal", "the engine does not say what it is");
 		return;
 	}
-	if (e->session.image == NULL || j->type == MSG_TYPE_engine_info)
-		ask_image(j);
-	else
-		begin(j);
+	negotiated(j);
 }
 
 static void
@@ -149,10 +188,8 @@ session_begin(struct job *j)
 
 	if (j->type == MSG_TYPE_engine_info)
 		s->negotiated = false;
-	if (s->negotiated && s->image != NULL)
-		begin(j);
-	else if (s->negotiated)
-		ask_image(j);
+	if (s->negotiated)
+		negotiated(j);
 	else {
 		j->raw = true;
 		job_get(j, on_ping, "/_ping");
@@ -164,16 +201,23 @@ session_info(struct job *j, const struct http_answer *a)
 {
 	const struct session *s = &j->engine->session;
 	struct msg m = { .type = MSG_TYPE_engine_info_answer };
+	const char *warnings[ENGINE_WARNINGS_MAX];
 	char api[16];
+	size_t i, n = 0;
+
+	if (s->image == NULL)
+		warnings[n++] = j->said;
+	for (i = 0; i < s->info.nwarnings && n < ENGINE_WARNINGS_MAX; i++)
+		warnings[n++] = s->info.warnings[i];
 
 	snprintf(api, sizeof(api), "1.%u", s->api);
 	m.u.engine_info_answer.version = s->version.version;
 	m.u.engine_info_answer.api = api;
-	m.u.engine_info_answer.image_id = s->image->id;
+	m.u.engine_info_answer.image_id = s->image != NULL ? s->image->id : "";
 	m.u.engine_info_answer.live_restore = s->info.live_restore;
 	m.u.engine_info_answer.memory = s->info.memory;
 	m.u.engine_info_answer.cpus = s->info.cpus;
-	m.u.engine_info_answer.warnings.v = s->info.warnings;
-	m.u.engine_info_answer.warnings.n = s->info.nwarnings;
+	m.u.engine_info_answer.warnings.v = warnings;
+	m.u.engine_info_answer.warnings.n = n;
 	job_answer(j, &m);
 }

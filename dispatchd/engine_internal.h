@@ -106,7 +106,7 @@ struct job {
 	char *body; /* what is created */
 	char spec[ENGINE_SPEC_LEN + 1];
 	char network[ENGINE_ID_LEN + 1]; /* "": not seen */
-	char container[ENGINE_ID_LEN + 1];
+	char container[ENGINE_ID_LEN + 1]; /* asked for, or seen; "" */
 	char said[ENGINE_MESSAGE_MAX + 64]; /* an error to end with */
 	const char *code; /* of it; NULL: none */
 	char field[ENGINE_FIELD_MAX];
@@ -168,7 +168,7 @@ struct session {
 	unsigned api; /* minor */
 	struct engine_version version;
 	struct engine_info info;
-	struct engine_image *image; /* pinned; NULL: not yet */
+	struct engine_image *image; /* pinned; NULL: none */
 };
 
 TAILQ_HEAD(job_head, job);
@@ -194,7 +194,7 @@ void engine_event(
 
 /* --- engine_docker_session.c: what stands before every job --------------- */
 
-/* Negotiate if need be, pin the image if there is none, then job->start. */
+/* Negotiate if need be, pin an image for create, then job->start. */
 void session_begin(struct job *j);
 /* The connection was lost: what is there now may be another engine. */
 void session_lost(struct engine *e);
@@ -204,6 +204,10 @@ job_step_fn session_info; /* engine.info: all of it anew */
 
 job_step_fn create_start; /* engine_docker_create.c */
 job_step_fn start_start; /* engine_docker_run.c */
+/* Inspect the run's container: by its id, or without one by its name. */
+void container_look(struct job *j, job_step_fn *step);
+/* Is what came of that this instance's, this run's and the one meant? */
+bool container_is_ours(const struct job *j, const struct engine_object *o);
 job_step_fn inspect_start;
 job_step_fn kill_start;
 job_step_fn stderr_start;

@@ -339,6 +339,25 @@ static const struct {
 	{ MSG_TYPE_engine_list, list_start, 0 },
 };
 
+/* The container that is meant, by its id; NULL or "": whichever is the run's.
+ */
+static const char *
+request_container(const struct msg *m)
+{
+	switch (m->type) {
+	case MSG_TYPE_engine_start:
+		return m->u.engine_start.container;
+	case MSG_TYPE_engine_inspect:
+		return m->u.engine_inspect.container;
+	case MSG_TYPE_engine_kill:
+		return m->u.engine_kill.container;
+	case MSG_TYPE_engine_remove:
+		return m->u.engine_remove.container;
+	default:
+		return NULL;
+	}
+}
+
 /* The run that a request is about; NULL: none. */
 static const char *
 request_run(const struct msg *m)
@@ -383,7 +402,7 @@ take_want(struct job *j, const struct msg_engine_create *m)
 void
 job_submit(struct engine *e, const struct msg *m)
 {
-	const char *run = request_run(m);
+	const char *run = request_run(m), *container = request_container(m);
 	struct job *j;
 	size_t i;
 
@@ -395,6 +414,9 @@ job_submit(struct engine *e, const struct msg *m)
 		fatalx("queue: unexpected message %d", (int)m->type);
 	if (run != NULL && !runid_valid(run))
 		fatalx("queue: a run's id that is none");
+	if (container != NULL && container[0] != '\0' &&
+	    !engine_id_valid(container))
+		fatalx("queue: a container's id that is none");
 	if ((j = job_new(e, m->type, m->id)) == NULL) {
 		peer_send_error(e->queue, m->id, "unavailable",
 		    "too many requests wait for the engine");
@@ -406,6 +428,8 @@ job_submit(struct engine *e, const struct msg *m)
 		if (kinds[i].asked != 0)
 			events_asked(e, run, kinds[i].asked);
 	}
+	if (container != NULL)
+		strlcpy(j->container, container, sizeof(j->container));
 	if (m->type == MSG_TYPE_engine_create)
 		take_want(j, &m->u.engine_create);
 	jobs_serve(e);

@@ -63,12 +63,15 @@ qjob_ask(
 	switch (type) {
 	case MSG_TYPE_engine_remove:
 		m.u.engine_remove.run = j->row.run;
+		m.u.engine_remove.container = j->row.container;
 		break;
 	case MSG_TYPE_engine_kill:
 		m.u.engine_kill.run = j->row.run;
+		m.u.engine_kill.container = j->row.container;
 		break;
 	case MSG_TYPE_engine_inspect:
 		m.u.engine_inspect.run = j->row.run;
+		m.u.engine_inspect.container = j->row.container;
 		break;
 	case MSG_TYPE_job_close:
 		m.u.job_close.run = j->row.run;

@@ -133,7 +133,7 @@ collect(const struct queue_row *row, void *arg)
 	return true;
 }
 
-/* One that is exited says with which status; that needs a look at it. */
+/* What the list does not tell: with which status it ended, or where it is. */
 static void
 looked(struct qjob *j, const struct msg *m)
 {
@@ -160,10 +160,13 @@ meet(const struct queue_row *row, const struct msg_engine_listed *l)
 
 	queue_admit_use(&queue.admission, &n);
 	situation(j, status_of(l, row->run), &s);
-	if (s.container == CONTAINER_EXITED) {
+	/* The list goes by names; one that was renamed still has its id. */
+	if (s.container == CONTAINER_EXITED ||
+	    (s.container == CONTAINER_ABSENT && row->container[0] != '\0')) {
 		memset(&m, 0, sizeof(m));
 		m.type = MSG_TYPE_engine_inspect;
 		m.u.engine_inspect.run = j->row.run;
+		m.u.engine_inspect.container = j->row.container;
 		call_send(queue.engine, &m, j, QUEUE_ENGINE_MS, looked);
 		return;
 	}
@@ -190,6 +193,7 @@ remove_stray(const char *run)
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_engine_remove;
 	m.u.engine_remove.run = run;
+	m.u.engine_remove.container = row.container;
 	call_send(queue.engine, &m, NULL, QUEUE_ENGINE_MS, NULL);
 }
 
@@ -257,7 +261,7 @@ informed(struct qjob *unused, const struct msg *m)
 		log_warnx("engine: %s", m->u.engine_info_answer.warnings.v[i]);
 	log_info("engine %s, API %s, image %.19s",
 	    m->u.engine_info_answer.version, m->u.engine_info_answer.api,
-	    queue.image);
+	    queue.image[0] != '\0' ? queue.image : "none");
 	list();
 }
 
@@ -300,6 +304,7 @@ look_at(struct qjob *j)
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_engine_inspect;
 	m.u.engine_inspect.run = j->row.run;
+	m.u.engine_inspect.container = j->row.container;
 	call_send(queue.engine, &m, j, QUEUE_ENGINE_MS, hinted);
 }
 

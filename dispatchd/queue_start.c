@@ -154,6 +154,7 @@ qjob_attach(struct qjob *j)
 		memset(&m, 0, sizeof(m));
 		m.type = MSG_TYPE_engine_inspect;
 		m.u.engine_inspect.run = j->row.run;
+		m.u.engine_inspect.container = j->row.container;
 		call_send(queue.engine, &m, j, QUEUE_ENGINE_MS, found);
 	}
 	return false;
@@ -200,6 +201,7 @@ drive_created(struct qjob *j)
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_engine_start;
 	m.u.engine_start.run = j->row.run;
+	m.u.engine_start.container = j->row.container;
 	call_send(queue.engine, &m, j, QUEUE_ENGINE_MS, container_started);
 }
 

@@ -31,6 +31,7 @@ lock = threading.Condition()
 networks, containers, events = {}, {}, []
 faults = {}
 dead = {"n": 0}
+tags = {"agent:1"}
 
 
 def new_id(name):
@@ -38,13 +39,19 @@ def new_id(name):
 
 
 def fault(op):
-    """The kind of fault that this operation has now, or None."""
+    """The kind of fault that this operation has now, or None.
+
+    "ok" is none: it lets as many pass before the ones behind it.
+    """
     with lock:
         f = faults.get(op)
-        if f is None or f[1] == 0:
+        if not f:
             return None
-        f[1] -= 1
-        return f[0]
+        f[0][1] -= 1
+        kind = f[0][0]
+        if f[0][1] == 0:
+            del f[0]
+        return None if kind == "ok" else kind
 
 
 def emit(c, action, **more):
@@ -125,6 +132,16 @@ def kill(c):
     s.update(Status="exited", Running=False, Pid=0, ExitCode=137)
     emit(c, "kill", signal="9")
     emit(c, "die", exitCode="137")
+    return 204, None
+
+
+def rename(c, new):
+    if new in containers:
+        return 409, {"message": "the name is in use"}
+    del containers[c["Name"][1:]]
+    containers[new] = c
+    emit(c, "rename", oldName=c["Name"])
+    c["Name"] = "/" + new
     return 204, None
 
 
@@ -287,10 +304,13 @@ class Handler(socketserver.StreamRequestHandler):
                 "CgroupVersion": "2", "MemoryLimit": True, "SwapLimit": True,
                 "PidsLimit": True, "CpuCfsQuota": True, "SecurityOptions": [
                     "name=seccomp,profile=default", "name=apparmor"]}))
+        elif part[0] == "images" and self.method == "DELETE":
+            tags.discard(part[1])
+            self.send(200, [])
         elif part[0] == "images":
             self.answer("image", lambda: (200, {
                 "Id": IMAGE, "Config": {"Env": ["PATH=/usr/bin"]}})
-                if part[1] == "agent:1" else
+                if part[1] in tags else
                 (404, {"message": "No such image"}))
         elif path == "/networks/create":
             self.answer("netcreate",
@@ -337,6 +357,9 @@ class Handler(socketserver.StreamRequestHandler):
             self.answer("start", lambda: start(c))
         elif part[2] == "kill":
             self.answer("kill", lambda: kill(c))
+        elif part[2] == "rename":
+            self.answer("rename",
+                        lambda: rename(c, self.query["name"][0]))
         elif part[2] == "logs":
             text = b"agent-cli: \x1b[0mno AGENT_SANDBOX\n"
             self.send(200, b"\x01\0\0\0\0\0\0\x03out" + b"\x02\0\0\0" +
@@ -392,7 +415,7 @@ if __name__ == "__main__":
     for one in args.fault:
         op, _, kind = one.partition("=")
         kind, _, times = kind.partition("*")
-        faults[op] = [kind, int(times or 1)]
+        faults.setdefault(op, []).append([kind, int(times or 1)])
     dead["n"] = args.dead
     if args.foreign:
         foreign(args.foreign)

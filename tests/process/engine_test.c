@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <check.h>
@@ -27,6 +28,7 @@
 #define INSTANCE "iiiiiiiiiiii"
 #define RUN "aaaaaaaaaaaa"
 #define OTHER "bbbbbbbbbbbb"
+#define AB16 "abababababababab"
 #define STEPS 16
 #define ARGS 8
 #define TEXT 4096
@@ -37,6 +39,8 @@ static int server_in = -1;
 static char dir[64];
 static char events[TEXT]; /* "die RUN 137;..." in the order they came */
 static int64_t last_id, last_pid;
+static char known[65]; /* the container's id that is asked with; "": none */
+static char made[65]; /* what engine.create told last */
 
 /* --- the server --------------------------------------------------------- */
 
@@ -203,6 +207,17 @@ show_map(const struct msg_map *map, const char *name, bool value, char *text)
 		    value ? map->v[i] : "");
 }
 
+/* Without an image there is a warning, which names it. */
+static void
+show_no_image(const struct msg_engine_info_answer *a, char *text)
+{
+	if (a->image_id[0] != '\0')
+		return;
+	ck_assert_uint_ge(a->warnings.n, 1);
+	ck_assert_ptr_nonnull(strstr(a->warnings.v[0], "no run can be made"));
+	add(text, ", %s", strstr(a->warnings.v[0], "the engine"));
+}
+
 static void
 show(const struct msg *m, char *text)
 {
@@ -217,6 +232,7 @@ show(const struct msg *m, char *text)
 			add(text, " %s", e->detail.v[i]);
 		break;
 	case MSG_TYPE_engine_created:
+		strlcpy(made, m->u.engine_created.container, sizeof(made));
 		add(text, m->u.engine_created.adopted ? "adopted" : "created");
 		break;
 	case MSG_TYPE_engine_state:
@@ -237,6 +253,7 @@ show(const struct msg *m, char *text)
 		break;
 	case MSG_TYPE_engine_info_answer:
 		add(text, "info %s", m->u.engine_info_answer.api);
+		show_no_image(&m->u.engine_info_answer, text);
 		break;
 	default:
 		ck_abort_msg("message %d", (int)m->type);
@@ -283,11 +300,13 @@ ask(const char *verb, const char *run)
 	for (i = 0; strcmp(verbs[i].verb, verb) != 0; i++)
 		ck_assert_uint_lt(i + 1, sizeof(verbs) / sizeof(verbs[0]));
 	m.type = verbs[i].type;
-	/* The run stands first in each message that has one. */
+	/* Run and container stand first in each message that has them. */
 	if (m.type == MSG_TYPE_engine_create)
 		fill_create(&m, run);
-	else if (run != NULL)
+	else if (run != NULL) {
 		m.u.engine_start.run = run;
+		m.u.engine_start.container = known;
+	}
 	if (strcmp(verb, "create2") == 0)
 		m.u.engine_create.memory *= 2;
 	link_send(&queue, &m);
@@ -527,9 +546,14 @@ static const struct {
 	{ "silence", { "--fault=image=silence*2" },
 	    { { "info", "error unavailable" } }, NULL, NULL, 0 },
 	{ "D09 image absent", { "--fault=image=404*9" },
-	    { { "info", "error image_absent" },
+	    { { "info", "info 1.44, the engine has no image agent:1" },
 	        { "create " RUN, "error image_absent" } },
 	    "POST", "/", 0 },
+	{ "image not told", { "--fault=image=500*2" },
+	    { { "info", "info 1.44, the engine answers 500: it failed" },
+	        { "list", "listed" }, { "create " RUN, "error internal" },
+	        { "create " RUN, "created" } },
+	    NULL, NULL, 0 },
 	{ "D04 too old", { "--api=1.40" },
 	    { { "info", "error unavailable" },
 	        { "create " RUN, "error unavailable" } },
@@ -552,6 +576,19 @@ static const struct {
 	    { { "create " RUN, "error boundary Internal" },
 	        { "list", "listed" } },
 	    "POST", "/containers/create", 0 },
+	{ "D11 and the container is not shown",
+	    { "--drop=HostConfig/ReadonlyRootfs", "--fault=inspect=ok",
+	        "--fault=inspect=500" },
+	    { { "create " RUN, "error boundary HostConfig.ReadonlyRootfs" },
+	        { "list", "listed c " RUN "=created n " RUN },
+	        { "remove " RUN, "done" } },
+	    NULL, NULL, 0 },
+	{ "D11 and the network is not shown",
+	    { "--drop=HostConfig/ReadonlyRootfs", "--fault=netinspect=ok",
+	        "--fault=netinspect=500" },
+	    { { "create " RUN, "error boundary HostConfig.ReadonlyRootfs" },
+	        { "list", "listed n " RUN }, { "remove " RUN, "done" } },
+	    NULL, NULL, 0 },
 	{ "D11 our label dropped",
 	    { "--drop=Config/Labels={\"bulkhead.run\":\"" RUN "\"}" },
 	    { { "create " RUN, "error conflict" } }, "DELETE", "/", 0 },
@@ -605,7 +642,7 @@ END_TEST
 /* However long it takes to get there, the events are read once. */
 START_TEST(one_stream)
 {
-	static const char *const slow[] = { "--fault=image=silence", NULL };
+	static const char *const slow[] = { "--fault=info=silence", NULL };
 
 	setup();
 	fake_start(slow);
@@ -643,6 +680,132 @@ START_TEST(interference)
 	teardown();
 }
 END_TEST
+
+/* --- another name ------------------------------------------------------------
+ */
+
+/* What somebody else asks of the engine. */
+static void
+meddle(const char *method, const char *path, const char *body)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	char text[TEXT];
+	ssize_t n;
+	int fd;
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/docker.sock", dir);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	snprintf(text, sizeof(text),
+	    "%s %s HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s", method, path,
+	    strlen(body), body);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (int)strlen(text));
+	n = read(fd, text, sizeof(text) - 1);
+	ck_assert_int_gt(n, 10);
+	text[n] = '\0';
+	ck_assert_msg(strncmp(text, "HTTP/1.1 20", 11) == 0, "%s", text);
+	close(fd);
+}
+
+/* A run at work loses its name; another container with our labels has it. */
+static void
+change_names(bool impostor)
+{
+	meddle(
+	    "POST", "/v1.44/containers/bulkhead-" RUN "/rename?name=other", "");
+	if (!impostor)
+		return;
+	meddle("POST", "/v1.44/containers/create?name=bulkhead-" RUN,
+	    "{\"Image\":\"sha256:" AB16 AB16 AB16 AB16 "\",\"Env\":[],"
+	    "\"Labels\":{\"bulkhead.instance\":\"" INSTANCE
+	    "\",\"bulkhead.run\":\"" RUN "\"},"
+	    "\"HostConfig\":{\"Mounts\":[{\"Source\":\"/\",\"Target\":\"/\"}]},"
+	    "\"NetworkingConfig\":{\"EndpointsConfig\":{}}}");
+}
+
+/* Whatever names there are: its id tells which one it is. */
+START_TEST(renamed)
+{
+	static const char *const words[] = {
+		"listed n " RUN " f container other",
+		"listed c " RUN "=created n " RUN " f container other",
+	};
+	bool impostor = _i == 1;
+
+	setup();
+	fake_start(none);
+	engine_begin();
+	step("create " RUN, "created", "renamed");
+	strlcpy(known, made, sizeof(known));
+	change_names(impostor);
+	step("list", words[_i], "renamed");
+	step("inspect " RUN, "created code -1", "renamed");
+	step("start " RUN, "running pid code -1 started", "renamed");
+	step("inspect " RUN, "running pid code -1 started", "renamed");
+	/* An id that is another run's opens nothing. */
+	step("inspect " OTHER, "error conflict", "renamed");
+	step("kill " OTHER, "error conflict", "renamed");
+	step("remove " OTHER, "error conflict", "renamed");
+	step("kill " RUN, "done", "renamed");
+	step("inspect " RUN, "exited code 137 started", "renamed");
+	step("remove " RUN, "done", "renamed");
+	ck_assert_int_eq(asked("DELETE", "/containers/"), 1);
+	/* The engine does not know the id any more. */
+	step("inspect " RUN, "absent code -1", "renamed");
+	step("start " RUN, "absent code -1", "renamed");
+	step("kill " RUN, "done", "renamed");
+	step("remove " RUN, "done", "renamed");
+	ck_assert_int_eq(asked("DELETE", "/containers/"), 1);
+	known[0] = '\0';
+	step("inspect " RUN, impostor ? "created code -1" : "absent code -1",
+	    "renamed");
+	engine_stop();
+	teardown();
+}
+END_TEST
+
+/* Only what is still to be made needs the image's tag. */
+START_TEST(image_gone)
+{
+	setup();
+	fake_start(none);
+	engine_begin();
+	step("create " RUN, "created", "image gone");
+	step("start " RUN, "running pid code -1 started", "image gone");
+	engine_stop();
+	meddle("DELETE", "/v1.44/images/agent:1", "");
+	engine_begin();
+	expect_event("reconnected;");
+	step("info", "info 1.44, the engine has no image agent:1", "gone");
+	step("list", "listed c " RUN "=running n " RUN, "image gone");
+	step("create " OTHER, "error image_absent", "image gone");
+	step("inspect " RUN, "running pid code -1 started", "image gone");
+	step("kill " RUN, "done", "image gone");
+	step("inspect " RUN, "exited code 137 started", "image gone");
+	step("remove " RUN, "done", "image gone");
+	step("list", "listed", "image gone");
+	ck_assert_int_eq(asked("POST", "/networks/create"), 1);
+	engine_stop();
+	teardown();
+}
+END_TEST
+
+START_TEST(bad_container)
+{
+	setup();
+	engine_begin();
+	strlcpy(known, "../../../../../images", sizeof(known));
+	ask("inspect", RUN);
+	ck_assert_int_eq(engine_status(), EXIT_INTERNAL);
+	close(parent.fd);
+	close(queue.fd);
+	teardown();
+}
+END_TEST
+
+/* --- many -------------------------------------------------------------------
+ */
 
 /* Many at once: each is answered; two of one run one behind the other. */
 START_TEST(many)
@@ -832,10 +995,13 @@ main(int argc, char **argv)
 	add_case(suite, "engine_away", engine_away, 0);
 	add_case(suite, "one_stream", one_stream, 0);
 	add_case(suite, "interference", interference, 0);
+	add_case(suite, "renamed", renamed, 2);
+	add_case(suite, "image_gone", image_gone, 0);
 	add_case(suite, "many", many, 0);
 	add_case(suite, "bad_base", bad_base, 0);
 	add_case(suite, "base_twice", base_twice, 0);
 	add_case(suite, "bad_run", bad_run, 0);
+	add_case(suite, "bad_container", bad_container, 0);
 	add_case(suite, "real", real, 0);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -93,6 +93,38 @@ START_TEST(test_killed_unrecorded_stopped)
 }
 END_TEST
 
+/* --- containers that lost their names --------------------------------------
+ */
+
+#define CONTAINER "0123456789ab" /* as the world's engine made it */
+
+/* The list does not have it; by its id it is found, followed and removed. */
+START_TEST(test_renamed)
+{
+	char run[RUNID_LEN + 1];
+	const struct msg *m;
+
+	world.play.phase = "started";
+	submit_run("a", run);
+	until_state(run, "RUNNING");
+	world_kill();
+	world.play.renamed = true;
+	world_spawn();
+	m = heard(&world.engine, MSG_TYPE_engine_inspect, 1);
+	ck_assert_str_eq(m->u.engine_inspect.container, CONTAINER);
+	heard(&world.runs, MSG_TYPE_job_expect, 1);
+	quiet();
+	ck_assert_str_eq(show(run)->state, "RUNNING");
+	tool_ends(run, 5);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "ok");
+	ck_assert_int_eq(show(run)->bundle_bytes, 5);
+	m = heard(&world.engine, MSG_TYPE_engine_remove, 1);
+	ck_assert_str_eq(m->u.engine_remove.container, CONTAINER);
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_create], 0);
+}
+END_TEST
+
 /* --- what was not on record when it was killed -----------------------------
  */
 
@@ -281,6 +313,7 @@ tests(void)
 	tcase_add_loop_test(tc, test_record_fails, 0, 2);
 	tcase_add_test(tc, test_record_fails_stopped);
 	tcase_add_test(tc, test_owed_at_the_start);
+	tcase_add_test(tc, test_renamed);
 	tcase_add_test(tc, test_killed_unrecorded);
 	tcase_add_test(tc, test_killed_unrecorded_stopped);
 	tcase_add_loop_test(

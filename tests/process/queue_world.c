@@ -171,7 +171,7 @@ engine_list(int64_t id)
 	struct msg m = plain(MSG_TYPE_engine_listed, id);
 	size_t i, n = 0;
 
-	for (i = 0; i < CONTAINERS_MAX; i++) {
+	for (i = 0; i < CONTAINERS_MAX && !world.play.renamed; i++) {
 		if (containers[i].run[0] == '\0')
 			continue;
 		k[n] = containers[i].run;

@@ -51,6 +51,7 @@ struct play {
 	const char *sync_error; /* of runs.sync; NULL: it is taken */
 	const char *status_error; /* of run.status; NULL: it is answered */
 	int64_t tunnel_bytes, tunnel_quiet_ms; /* what it tells */
+	bool renamed; /* no container has its run's name */
 };
 
 struct side {
