@@ -6,6 +6,7 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "runs_world.h"
 
 #define KNOCKS 200
+#define SHOWN_OUT_MS 10000 /* each, at most */
 #define BUSY_MS 1000 /* so long its processor time is looked at, */
 #define BUSY_MAX_MS 50 /* of which it has not used so much */
 
@@ -99,6 +101,7 @@ limit(rlim_t n)
 /* A tool that knocks without end is one line, and another at the end. */
 START_TEST(test_strangers)
 {
+	struct pollfd pfd = { .events = POLLIN };
 	char byte;
 	int i, fd;
 
@@ -109,6 +112,8 @@ START_TEST(test_strangers)
 	for (i = 0; i < KNOCKS; i++) {
 		ck_assert_int_ne(fd = fd_connect_unix(path), -1);
 		/* In turn: behind this one all before it were shown out. */
+		pfd.fd = fd;
+		ck_assert_int_eq(poll(&pfd, 1, SHOWN_OUT_MS), 1);
 		ck_assert_int_eq(read(fd, &byte, 1), 0);
 		close(fd);
 	}
