@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +30,15 @@ enum added {
 
 /*
  * The tool's index says which files it has not touched: without it a file
- * whose line ends the repository never normalised would count as changed.
+ * whose line ends the repository never normalised would count as changed. Of a
+ * file that is as old as the index git reads the bytes, as it may have been
+ * changed within the same second; so the copy has to be as old as the tool's.
  */
 static bool
 copy_index(struct harvest *h)
 {
 	char from[2 * GIT_PATH_MAX], to[2 * GIT_PATH_MAX], *buf = NULL;
+	struct timespec times[2] = { { 0, 0 }, { 0, 0 } };
 	struct stat st;
 	size_t len;
 	int r;
@@ -46,7 +50,8 @@ copy_index(struct harvest *h)
 		return false;
 	r = private_file(to, buf, len);
 	free(buf);
-	return r == 0;
+	times[0].tv_sec = times[1].tv_sec = st.st_mtime;
+	return r == 0 && utimensat(AT_FDCWD, to, times, 0) == 0;
 }
 
 static void
