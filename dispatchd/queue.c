@@ -11,7 +11,6 @@
 #include "libcommon/clock.h"
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "libcommon/sibling.h"
 
 #include "dispatchd/queue.h"
 
@@ -66,12 +65,6 @@ static const struct peer_ops runs_ops = { .message = queue_dispatch_runs,
 	.stream_ready = stream_ready };
 static const struct peer_ops audit_ops = { .message = dispatch_audit,
 	.gone = sibling_gone };
-
-void
-queue_send(struct peer *p, const struct msg *m)
-{
-	sibling_send(p, m);
-}
 
 /* --- streams out ------------------------------------------------------ */
 

@@ -14,6 +14,7 @@
 #include "libcommon/audit.h"
 #include "libcommon/netaddr.h"
 #include "libcommon/peer.h"
+#include "libcommon/sibling.h"
 
 #include "dispatchd/dispatchd.h"
 #include "dispatchd/queue_admit.h"
@@ -126,7 +127,6 @@ struct queue {
 extern struct queue queue;
 
 /* queue.c */
-void queue_send(struct peer *p, const struct msg *m);
 /*
  * Begin a stream, before it is announced; its bytes (copied, zeroed when sent)
  * go as there is credit. Returns its id, 0 for no bytes.

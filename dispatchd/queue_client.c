@@ -79,7 +79,7 @@ client_event(const struct queue_row *row, const char *detail)
 		m.u.run_event.run = row->run;
 		m.u.run_event.state = queue_state_name(row->state);
 		m.u.run_event.detail = detail;
-		queue_send(queue.frontend, &m);
+		sibling_send(queue.frontend, &m);
 	}
 }
 
@@ -109,7 +109,7 @@ stopped(int64_t id, enum queue_state state)
 	m.type = MSG_TYPE_stop_answer;
 	m.id = id;
 	m.u.stop_answer.state = queue_state_name(state);
-	queue_send(queue.frontend, &m);
+	sibling_send(queue.frontend, &m);
 }
 
 /* It waits still: nothing has to be undone. */

@@ -5,7 +5,6 @@
 
 #include "libcommon/log.h"
 #include "libcommon/mem.h"
-#include "libcommon/sibling.h"
 
 #include "dispatchd/queue.h"
 

@@ -48,7 +48,7 @@ runs_closed(struct qjob *j, const struct msg *m)
 	memset(&e, 0, sizeof(e));
 	e.type = MSG_TYPE_door_remove;
 	e.u.door_remove.run = j->row.run;
-	queue_send(queue.parent, &e);
+	sibling_send(queue.parent, &e);
 	qjob_drive(j);
 }
 
@@ -204,7 +204,7 @@ release(struct qjob *j)
 	m.type = MSG_TYPE_job_release;
 	m.u.job_release.run = j->row.run;
 	j->told = true;
-	queue_send(queue.runs, &m);
+	sibling_send(queue.runs, &m);
 }
 
 /* The container has ended, and nobody has told how the tool did. */
@@ -347,7 +347,7 @@ drive_harvested(struct qjob *j)
 		memset(&m, 0, sizeof(m));
 		m.type = MSG_TYPE_job_finish;
 		m.u.job_finish.run = j->row.run;
-		queue_send(queue.runs, &m);
+		sibling_send(queue.runs, &m);
 	}
 	if (j->connected && !j->container_gone &&
 	    clock_boot_ms() - j->state_at < QUEUE_LEAVE_MS)

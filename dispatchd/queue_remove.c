@@ -68,7 +68,7 @@ removal_end(struct removal *r, const char *code, const char *why)
 		memset(&m, 0, sizeof(m));
 		m.type = MSG_TYPE_rm_answer;
 		m.id = r->id;
-		queue_send(queue.frontend, &m);
+		sibling_send(queue.frontend, &m);
 	} else if (code == NULL)
 		look_at = 0;
 	TAILQ_REMOVE(&removals, r, entry);

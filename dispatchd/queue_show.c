@@ -78,7 +78,7 @@ client_tell_over(int64_t id, const struct queue_row *row)
 	a->denials.k = denials.k;
 	a->denials.v = denials.v;
 	a->denials.n = denials.n;
-	queue_send(queue.frontend, &m);
+	sibling_send(queue.frontend, &m);
 	free(denials.text);
 }
 
@@ -123,7 +123,7 @@ ps_row(const struct queue_row *row, void *arg)
 	m.u.ps_row.age_ms = now.wall_ms > row->submitted_wall_ms
 	    ? now.wall_ms - row->submitted_wall_ms
 	    : 0;
-	queue_send(queue.frontend, &m);
+	sibling_send(queue.frontend, &m);
 	return true;
 }
 
@@ -145,7 +145,7 @@ client_ps(int64_t id, const struct msg_ps *p)
 	m.id = id;
 	m.u.ps_answer.count = l.count;
 	m.u.ps_answer.next = l.next;
-	queue_send(queue.frontend, &m);
+	sibling_send(queue.frontend, &m);
 }
 
 struct times {
@@ -236,7 +236,7 @@ client_show(int64_t id, const struct msg_show *s)
 	a->log_kept = row.log_kept;
 	a->log_dropped = row.log_dropped;
 	a->why = why;
-	queue_send(queue.frontend, &m);
+	sibling_send(queue.frontend, &m);
 	free(proof.text);
 	free(denials.text);
 }

@@ -122,7 +122,7 @@ expect(struct qjob *j, int64_t pid)
 	m.type = MSG_TYPE_job_expect;
 	m.u.job_expect.run = j->row.run;
 	m.u.job_expect.pid = pid;
-	queue_send(queue.runs, &m);
+	sibling_send(queue.runs, &m);
 	j->expected = true;
 }
 

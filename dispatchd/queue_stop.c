@@ -41,7 +41,7 @@ qjob_tell_stop(struct qjob *j)
 	m.u.job_stop.reason =
 	    j->row.stop == CLASS_DEADLINE ? "deadline" : "stop";
 	m.u.job_stop.grace_ms = QUEUE_GRACE_MS;
-	queue_send(queue.runs, &m);
+	sibling_send(queue.runs, &m);
 	if (j->kill_at == 0)
 		j->kill_at = clock_boot_ms() + 2 * QUEUE_GRACE_MS;
 }

@@ -116,7 +116,7 @@ submit_whole(struct submit *s)
 	m.u.run_accepted.state = queue_state_name(s->row.state);
 	m.u.run_accepted.branch = branch;
 	m.u.run_accepted.again = again;
-	queue_send(queue.frontend, &m);
+	sibling_send(queue.frontend, &m);
 	log_info("run %s accepted: uid %lld, profile %s, tool %s%s", s->row.run,
 	    (long long)s->row.uid, s->row.profile, s->row.tool,
 	    again ? ", again" : "");

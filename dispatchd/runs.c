@@ -22,7 +22,6 @@ struct runs runs;
 static void runs_dispatch_parent(struct peer *, struct msg *, int, void *);
 static void runs_dispatch_queue(struct peer *, struct msg *, int, void *);
 static void runs_dispatch_frontend(struct peer *, struct msg *, int, void *);
-static void sibling_gone(struct peer *, enum peer_end, const char *, void *);
 
 static void
 queue_data(
@@ -63,21 +62,6 @@ static const struct peer_ops frontend_ops = { .message = runs_dispatch_frontend,
 	.gone = sibling_gone,
 	.stream_ready = frontend_stream_ready,
 	.stream_end = frontend_stream_end };
-
-static void
-sibling_gone(struct peer *peer, enum peer_end end, const char *why, void *arg)
-{
-	log_debug("%s is gone: leaving", peer_name(peer));
-	_exit(0);
-}
-
-void
-runs_send(struct peer *p, const struct msg *m)
-{
-	if (peer_send(p, m) == -1)
-		panic("cannot send %s to %s", msg_decl(m->type)->wire,
-		    peer_name(p));
-}
 
 static void
 runs_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
@@ -141,20 +125,14 @@ static struct peer *
 link_to(
     int fd, enum msg_side side, const char *name, const struct peer_ops *ops)
 {
-	struct peer *p;
-
-	p = peer_new(runs.base, fd, PEER_SIBLING, SIDE_RUNS, side, "runs", name,
-	    ops, NULL);
-	if (p == NULL)
-		fatalx("out of memory");
-	return p;
+	return sibling_link(
+	    runs.base, fd, SIDE_RUNS, side, "runs", name, ops, NULL);
 }
 
 void
 runs_main(const struct proc_self *self)
 {
 	struct sandbox_state st;
-	struct msg m;
 
 	if (self->nlinks != LINKS)
 		fatalx("wrong number of links");
@@ -171,11 +149,7 @@ runs_main(const struct proc_self *self)
 	runs.queue = link_to(FD_QUEUE, SIDE_QUEUE, "queue", &queue_ops);
 	runs.frontend =
 	    link_to(FD_FRONTEND, SIDE_FRONTEND, "frontend", &frontend_ops);
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_ready;
-	m.u.ready.seccomp = st.seccomp;
-	m.u.ready.landlock = st.landlock;
-	runs_send(runs.parent, &m);
+	sibling_send_ready(runs.parent, &st);
 	event_base_dispatch(runs.base);
 	panic("the event loop ended");
 }

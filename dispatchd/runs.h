@@ -16,6 +16,7 @@
 #include "libcommon/peer.h"
 #include "libcommon/proc.h"
 #include "libcommon/runid.h"
+#include "libcommon/sibling.h"
 
 #include "dispatchd/runs_chunk.h"
 #include "dispatchd/runs_log.h"
@@ -110,7 +111,6 @@ struct runs {
 extern struct runs runs;
 
 /* runs.c */
-void runs_send(struct peer *p, const struct msg *m);
 
 /* runs_job.c: what the queue asks for */
 struct job *job_find(const char *id);

@@ -38,7 +38,7 @@ tell_link(struct job *j, const char *phase)
 	m.type = MSG_TYPE_job_link;
 	m.u.job_link.run = j->id;
 	m.u.job_link.phase = j->phase;
-	runs_send(runs.queue, &m);
+	sibling_send(runs.queue, &m);
 }
 
 /* --- the link --------------------------------------------------------- */
@@ -211,7 +211,7 @@ proof(struct job *j, const struct msg_agent_proof *p)
 	m.u.job_proof.run = j->id;
 	m.u.job_proof.ok = p->ok;
 	m.u.job_proof.checks = p->checks;
-	runs_send(runs.queue, &m);
+	sibling_send(runs.queue, &m);
 }
 
 static void
@@ -223,7 +223,7 @@ released(struct job *j)
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_job_released;
 	m.u.job_released.run = j->id;
-	runs_send(runs.queue, &m);
+	sibling_send(runs.queue, &m);
 }
 
 static void
@@ -236,7 +236,7 @@ phase(struct job *j, const struct msg_agent_phase *p)
 	m.u.job_phase.run = j->id;
 	m.u.job_phase.phase = p->phase;
 	m.u.job_phase.detail = p->detail;
-	runs_send(runs.queue, &m);
+	sibling_send(runs.queue, &m);
 }
 
 /* Until the queue has said what the run is, PID 1 has nothing to tell. */

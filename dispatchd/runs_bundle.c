@@ -38,7 +38,7 @@ tell(struct job *j, int64_t bytes, const char *sha256, const char *lost,
 	m.u.job_bundle.base = j->bundle.base;
 	m.u.job_bundle.head = j->bundle.head;
 	m.u.job_bundle.why = why;
-	runs_send(runs.queue, &m);
+	sibling_send(runs.queue, &m);
 }
 
 void

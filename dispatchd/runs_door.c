@@ -69,8 +69,7 @@ door_pause(struct job *j)
 		RUNS_DOOR_PAUSE_MS % 1000 * 1000 };
 
 	if (!j->door_short && job_may_log(j))
-		log_warn(
-		    "run %s: nobody can come in at its door for now", j->id);
+		log_warn("run %s: its door pauses", j->id);
 	j->door_short = true;
 	event_del(j->ev_door);
 	evtimer_add(j->ev_pause, &tv);

@@ -220,7 +220,7 @@ job_close(int64_t id, const struct msg_job_close *c)
 		job_free(j);
 	if (c->remove)
 		job_dir_remove(c->run);
-	runs_send(runs.queue, &m);
+	sibling_send(runs.queue, &m);
 }
 
 /* --- what the queue hears --------------------------------------------- */
@@ -239,7 +239,7 @@ tell_output(int fd, short what, void *arg)
 	m.u.job_output.bytes = runs_log_bytes(j->log);
 	m.u.job_output.kept = runs_log_kept(j->log);
 	m.u.job_output.dropped = runs_log_dropped(j->log);
-	runs_send(runs.queue, &m);
+	sibling_send(runs.queue, &m);
 }
 
 void

@@ -131,7 +131,7 @@ tell_exited(struct job *j)
 	m.u.job_exited.signal = j->exit.signal;
 	m.u.job_exited.detail =
 	    j->exit_detail[0] != '\0' ? j->exit_detail : NULL;
-	runs_send(runs.queue, &m);
+	sibling_send(runs.queue, &m);
 	serve_more(j, true);
 }
 

@@ -119,7 +119,7 @@ logs_end(struct reader *r)
 	m.u.logs_answer.bytes = runs_log_bytes(r->log);
 	m.u.logs_answer.kept = runs_log_kept(r->log);
 	m.u.logs_answer.dropped = runs_log_dropped(r->log);
-	runs_send(runs.frontend, &m);
+	sibling_send(runs.frontend, &m);
 	reader_free(r);
 }
 
@@ -241,7 +241,7 @@ bundle_served(struct reader *r)
 	m.id = r->id;
 	m.u.bundle_get_answer.bytes = r->bytes;
 	m.u.bundle_get_answer.sha256 = hex;
-	runs_send(runs.frontend, &m);
+	sibling_send(runs.frontend, &m);
 	reader_free(r);
 }
 

@@ -111,7 +111,7 @@ job_progress(struct job *j)
 	m.type = MSG_TYPE_job_ready;
 	m.id = j->start_id;
 	m.u.job_ready.log_bytes = runs_log_bytes(j->log);
-	runs_send(runs.queue, &m);
+	sibling_send(runs.queue, &m);
 	agent_begin(j);
 }
 

@@ -107,6 +107,8 @@ void peer_free(struct peer **p);
 int peer_send(struct peer *p, const struct msg *m);
 /* The same with a descriptor, which is closed here in every case. */
 int peer_send_fd(struct peer *p, const struct msg *m, int fd);
+/* In place of an answer that could not be sent: error `internal`. 0 or -1. */
+int peer_send_internal(struct peer *p, int64_t id);
 /* Answer a request with error CODE and a sentence. */
 int peer_send_error(
     struct peer *p, int64_t id, const char *code, const char *reason);

@@ -325,8 +325,7 @@ peer_send(struct peer *p, const struct msg *m)
 
 	if (r == -1 && p->kind == PEER_CLIENT && decl != NULL &&
 	    decl->kind == MSG_ANSWER && m->type != MSG_TYPE_error && m->id > 0)
-		(void)peer_send_error(p, m->id, "internal",
-		    "the answer could not be sent; the daemon's log says why");
+		(void)peer_send_internal(p, m->id);
 	return r;
 }
 
@@ -372,4 +371,11 @@ peer_send_error(
 	m.u.error.error = code;
 	m.u.error.reason = text;
 	return queue(p, &m, -1);
+}
+
+int
+peer_send_internal(struct peer *p, int64_t id)
+{
+	return peer_send_error(p, id, "internal",
+	    "the answer could not be sent; the daemon's log says why");
 }

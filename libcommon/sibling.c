@@ -33,8 +33,7 @@ sibling_send(struct peer *p, const struct msg *m)
 	if (peer_ending(p))
 		sibling_gone(p, PEER_END_EOF, "it left", NULL);
 	if (msg_decl(m->type)->kind == MSG_ANSWER &&
-	    peer_send_error(p, m->id, "internal",
-	        "the answer could not be sent; the daemon's log says why") == 0)
+	    peer_send_internal(p, m->id) == 0)
 		return;
 	panic("cannot send %s to %s", msg_decl(m->type)->wire, peer_name(p));
 }

@@ -14,6 +14,7 @@
 
 #include "dispatchd/queue.h"
 #include "queue_world.h"
+#include "role.h"
 
 #define NOBODY 65534
 #define CONTAINERS_MAX 64
@@ -859,22 +860,8 @@ whole_run(const char *request, int64_t bundle_bytes, char run[RUNID_LEN + 1])
 int
 world_main(int argc, char **argv, int (*tests)(void))
 {
-	struct proc_self self;
-	int ch, debug = 0, verbose = 0;
-
 	signal(SIGPIPE, SIG_IGN);
-	while ((ch = getopt(argc, argv, "dvx:")) != -1) {
-		if (ch == 'd')
-			debug = 1;
-		else if (ch == 'v')
-			verbose++;
-		else if (ch == 'x') {
-			log_init("dispatchd", debug, verbose);
-			if (proc_parse_self("dispatchd", argc, argv, &self) ==
-			    0)
-				queue_main(&self);
-			return EXIT_CONFIG;
-		}
-	}
+	if (argc > 1)
+		return role_main("dispatchd", argc, argv, queue_main);
 	return tests();
 }

@@ -16,6 +16,7 @@
 #include "libcommon/frame.h"
 #include "libcommon/log.h"
 
+#include "role.h"
 #include "runs_world.h"
 
 #define QUIET_MS 100 /* nothing more comes within */
@@ -445,22 +446,8 @@ there(const char *name)
 int
 main(int argc, char **argv)
 {
-	struct proc_self self;
-	int ch, debug = 0, verbose = 0;
-
 	signal(SIGPIPE, SIG_IGN);
-	while ((ch = getopt(argc, argv, "dvx:")) != -1) {
-		if (ch == 'd')
-			debug = 1;
-		else if (ch == 'v')
-			verbose++;
-		else if (ch == 'x') {
-			log_init("dispatchd", debug, verbose);
-			if (proc_parse_self("dispatchd", argc, argv, &self) ==
-			    0)
-				runs_main(&self);
-			return EXIT_CONFIG;
-		}
-	}
+	if (argc > 1)
+		return role_main("dispatchd", argc, argv, runs_main);
 	return world_tests();
 }
