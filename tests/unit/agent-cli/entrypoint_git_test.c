@@ -333,6 +333,14 @@ static const struct {
 	{ "a repository made of files of the branch",
 	    "git init -q sub && echo t >sub/s; echo d >d",
 	    "git show $B:d && test $(git show $B:sub/s) = t", NULL },
+	/* Until all of it falls into one second, and then behind that. */
+	{ "a change to the same length in the second of the checkout",
+	    "until rm a && git checkout -q a && echo two >a && "
+	    "test $(stat -c %Z a) = $(git ls-files --debug a | "
+	    "sed -n 's/^ *ctime: \\([0-9]*\\):.*/\\1/p') && "
+	    "test $(stat -c %Z a) = $(stat -c %Y .git/index); do :; done; "
+	    "while test $(date +%s) = $(stat -c %Z a); do :; done",
+	    "test $(git show $B:a) = two", NULL },
 	{ "only a repository without a commit", "git init -q inner", "",
 	    "inner is a repository of its own without a commit" },
 	{ "names that git refuses", "mkdir .GIT && echo x >.GIT/x; echo d >d",
