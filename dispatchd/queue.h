@@ -98,6 +98,7 @@ struct qjob {
 	int64_t told_status_at; /* when what it told last was asked for */
 	int64_t release_at; /* it is to begin since then; 0: not yet */
 	int64_t tunnel_bytes;
+	int64_t proof_denied; /* of its denials: the proof's own, 0 or 1 */
 	char why[QUEUE_WHY_MAX + 1]; /* a queued run: what it waits for */
 };
 

@@ -3,7 +3,9 @@
  * before that is removed, and asked meanwhile what went through it.
  */
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "libcommon/clock.h"
@@ -143,20 +145,56 @@ egress_reopen(struct qjob *j)
 
 /*
  * The proof asks the proxy for a host that nobody may have, to see that it
- * answers. That denial, once, is no deed of the tool's. Returns its place, or
- * the number of denials when it is not among them.
+ * answers. That denial, once, is no deed of the tool's. What is left of one of
+ * its denials, of which the count is said: "" when that was all.
  */
-static size_t
-proof_asked(const struct msg_run_status_answer *s)
+static const char *
+of_the_tool(struct qjob *j, const char *denial, const char *said, char buf[24])
 {
+	const char *wrong;
+	int64_t n;
+
+	if (strcmp(denial, PROOF_DENIAL) != 0)
+		return said;
+	n = strtonum(said, 1, INT64_MAX, &wrong);
+	if (wrong != NULL)
+		return said;
+	j->proof_denied = 1;
+	if (n == 1)
+		return "";
+	snprintf(buf, 24, "%" PRId64, n - 1);
+	return buf;
+}
+
+/* As text beside the row, for show: "what\tcount\n" each. */
+static void
+note_denials(struct qjob *j, const struct msg_run_status_answer *s)
+{
+	char text[64 * 1024], buf[24];
+	const char *n;
 	size_t i;
 
+	text[0] = '\0';
 	for (i = 0; i < s->denials.n; i++) {
-		if (strcmp(s->denials.k[i], PROOF_DENIAL) == 0 &&
-		    strcmp(s->denials.v[i], "1") == 0)
-			break;
+		n = of_the_tool(j, s->denials.k[i], s->denials.v[i], buf);
+		if (*n == '\0')
+			continue;
+		strlcat(text, s->denials.k[i], sizeof(text));
+		strlcat(text, "\t", sizeof(text));
+		strlcat(text, n, sizeof(text));
+		strlcat(text, "\n", sizeof(text));
 	}
-	return i;
+	if (text[0] != '\0' &&
+	    queue_store_note(queue.store, j->row.run, "denials", text) == -1)
+		log_warnx(
+		    "run %s: %s", j->row.run, queue_store_why(queue.store));
+}
+
+/* How much was denied to the tool, of so many denials. */
+static int64_t
+denied_of(const struct qjob *j, int64_t denied)
+{
+	return denied > j->proof_denied ? denied - j->proof_denied : 0;
 }
 
 /* Output may have come behind the last of these bytes. */
@@ -174,8 +212,6 @@ static void
 status_told(struct qjob *j, const struct msg *m)
 {
 	const struct msg_run_status_answer *s;
-	char text[64 * 1024];
-	size_t i, asked;
 
 	/* One that it does not know has no tunnel, which is an answer too. */
 	if (m != NULL &&
@@ -187,25 +223,12 @@ status_told(struct qjob *j, const struct msg *m)
 		return;
 	}
 	s = &m->u.run_status_answer;
-	asked = proof_asked(s);
 	tunnel_bytes(j, s->bytes_up + s->bytes_down, s->quiet_ms);
+	note_denials(j, s);
 	j->row.allowed = s->allowed;
-	j->row.denied = s->denied - (asked < s->denials.n);
+	j->row.denied = denied_of(j, s->denied);
 	j->row.bytes_up = s->bytes_up;
 	j->row.bytes_down = s->bytes_down;
-	text[0] = '\0';
-	for (i = 0; i < s->denials.n; i++) {
-		if (i == asked)
-			continue;
-		strlcat(text, s->denials.k[i], sizeof(text));
-		strlcat(text, "\t", sizeof(text));
-		strlcat(text, s->denials.v[i], sizeof(text));
-		strlcat(text, "\n", sizeof(text));
-	}
-	if (text[0] != '\0' &&
-	    queue_store_note(queue.store, j->row.run, "denials", text) == -1)
-		log_warnx(
-		    "run %s: %s", j->row.run, queue_store_why(queue.store));
 	qjob_drive(j);
 }
 
@@ -240,7 +263,7 @@ egress_closed(struct qjob *j, const struct msg *m)
 	if (m != NULL && m->type == MSG_TYPE_run_closed) {
 		if (m->u.run_closed.known) {
 			j->row.allowed = m->u.run_closed.allowed;
-			j->row.denied = m->u.run_closed.denied;
+			j->row.denied = denied_of(j, m->u.run_closed.denied);
 			j->row.bytes_up = m->u.run_closed.bytes_up;
 			j->row.bytes_down = m->u.run_closed.bytes_down;
 		}

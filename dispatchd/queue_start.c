@@ -66,6 +66,12 @@ container_made(struct qjob *j, const struct msg *m)
 		qjob_retry(j);
 		return;
 	}
+	/* Somebody builds it anew, or has to load it: the run waits for it. */
+	if (strcmp(m->u.error.error, "image_absent") == 0) {
+		log_warnx("run %s waits: %s", j->row.run, m->u.error.reason);
+		qjob_retry(j);
+		return;
+	}
 	if (strcmp(m->u.error.error, "boundary") == 0)
 		qjob_end(j, CLASS_BOUNDARY_VIOLATION, "engine: %s",
 		    m->u.error.reason);

@@ -89,6 +89,24 @@ START_TEST(test_egressd_away)
 }
 END_TEST
 
+/* The proof's own denial is no deed of the tool's, in either sum. */
+START_TEST(test_denied)
+{
+	const struct msg_show_answer *s;
+	char run[RUNID_LEN + 1];
+
+	world.play.status_error = NULL;
+	world.play.proof_denials = _i == 0 ? "1" : "3";
+	world.play.denied = 7;
+	whole_run("a", 0, run);
+	s = show(run);
+	ck_assert_int_eq(s->denied, 6);
+	ck_assert_uint_eq(s->denials.n, _i);
+	if (_i == 1)
+		ck_assert_str_eq(s->denials.v[0], "2");
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -103,6 +121,7 @@ tests(void)
 	tcase_add_test(tc, test_kill_stuck);
 	tcase_add_test(tc, test_harvest);
 	tcase_add_test(tc, test_egressd_away);
+	tcase_add_loop_test(tc, test_denied, 0, 2);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

@@ -77,6 +77,21 @@ START_TEST(test_no_other)
 }
 END_TEST
 
+/* An image that is away is waited for: what was accepted is not lost by it. */
+START_TEST(test_image_absent)
+{
+	char run[RUNID_LEN + 1];
+
+	world.play.create_error = "image_absent";
+	submit_run("a", run);
+	heard(&world.engine, MSG_TYPE_engine_create, 2);
+	ck_assert_str_eq(show(run)->class, "");
+	world.play.create_error = NULL;
+	until_state(run, "RUNNING");
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_remove], 0);
+}
+END_TEST
+
 /* egressd was killed in the midst of a proof: that is no way out. */
 START_TEST(test_proxy_away)
 {
@@ -121,6 +136,7 @@ tests(void)
 	tcase_add_test(tc, test_alone);
 	tcase_add_test(tc, test_others);
 	tcase_add_test(tc, test_no_other);
+	tcase_add_test(tc, test_image_absent);
 	tcase_add_test(tc, test_proxy_away);
 	tcase_add_loop_test(tc, test_open, 0, 2);
 	suite_add_tcase(s, tc);

@@ -209,6 +209,11 @@ play_engine(const struct msg *m)
 		engine_list(m->id);
 		break;
 	case MSG_TYPE_engine_create:
+		if (world.play.create_error != NULL) {
+			(void)peer_send_error(world.engine.p, m->id,
+			    world.play.create_error, "so it is played");
+			break;
+		}
 		container_is(m->u.engine_create.run, "created");
 		ck_assert_uint_lt(nmade, CONTAINERS_MAX);
 		strlcpy(made[nmade++], m->u.engine_create.run, sizeof(made[0]));
@@ -389,6 +394,7 @@ static void
 egress_sums(int64_t id)
 {
 	struct msg m = plain(MSG_TYPE_run_status_answer, id);
+	const char *key = "bulkhead.invalid:443 host";
 
 	if (world.play.status_error != NULL) {
 		(void)peer_send_error(world.egressd.p, id,
@@ -399,6 +405,12 @@ egress_sums(int64_t id)
 	m.u.run_status_answer.profile = "dev";
 	m.u.run_status_answer.interface = "bh-x";
 	m.u.run_status_answer.listener = "10.0.0.1:1";
+	m.u.run_status_answer.denied = world.play.denied;
+	if (world.play.proof_denials != NULL) {
+		m.u.run_status_answer.denials.k = &key;
+		m.u.run_status_answer.denials.v = &world.play.proof_denials;
+		m.u.run_status_answer.denials.n = 1;
+	}
 	m.u.run_status_answer.bytes_up = world.play.tunnel_bytes;
 	m.u.run_status_answer.quiet_ms = world.play.tunnel_quiet_ms;
 	say(&world.egressd, &m);
@@ -427,8 +439,12 @@ play_egressd(const struct msg *m)
 		    strcmp(world.play.egress_error, "refused") == 0)
 			(void)peer_send_error(world.egressd.p, m->id, "refused",
 			    world.play.egress_reason);
-		else
-			answer(&world.egressd, MSG_TYPE_run_closed, m->id);
+		else {
+			a.type = MSG_TYPE_run_closed;
+			a.u.run_closed.known = true;
+			a.u.run_closed.denied = world.play.denied;
+			say(&world.egressd, &a);
+		}
 		break;
 	case MSG_TYPE_runs_sync:
 		if (world.play.sync_error != NULL)

@@ -51,6 +51,10 @@ struct play {
 	const char *sync_error; /* of runs.sync; NULL: it is taken */
 	const char *status_error; /* of run.status; NULL: it is answered */
 	int64_t tunnel_bytes, tunnel_quiet_ms; /* what it tells */
+	const char *create_error; /* of engine.create; NULL: it is made */
+	const char
+	    *proof_denials; /* how often its own is denied; NULL: never */
+	int64_t denied; /* of all, as egressd says */
 	bool renamed; /* no container has its run's name */
 };
 
