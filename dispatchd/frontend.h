@@ -26,6 +26,7 @@
  */
 #define FRONTEND_LOOKS_MAX 16
 #define FRONTEND_WATCHES_MAX 256 /* runs that are waited for */
+#define FRONTEND_USER_WATCHES_MAX 64 /* by clients of one uid */
 #define FRONTEND_RELAY_MAX 64 /* streams that pass through here */
 #define FRONTEND_USER_RELAY_MAX 16 /* of clients of one uid */
 #define FRONTEND_TICK_MS 1000 /* deadlines are looked at so often */

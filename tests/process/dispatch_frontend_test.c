@@ -1009,6 +1009,98 @@ START_TEST(test_wait)
 }
 END_TEST
 
+/* The n-th run that there could be; of 12 letters. */
+static const char *
+run_of(int n)
+{
+	static char run[RUNID_LEN + 1];
+
+	memset(run, 'a', RUNID_LEN);
+	run[0] = (char)('a' + n % 26);
+	run[1] = (char)('a' + n / 26 % 26);
+	return run;
+}
+
+static void
+ask_wait(struct side *c, int64_t id, int n)
+{
+	struct msg m = { .type = MSG_TYPE_wait, .id = id };
+
+	m.u.wait.run = run_of(n);
+	send_(c, &m);
+}
+
+/* Clients of this uid wait for the runs from first on, n of them, and leave. */
+static void
+wait_and_leave(int first, int n, int64_t *ids)
+{
+	struct side *c;
+	int i, k;
+
+	for (i = 0; i < n; i += k) {
+		c = client_new();
+		for (k = 0; k < PEER_INFLIGHT_MAX && i + k < n; k++) {
+			ask_wait(c, k + 1, first + i + k);
+			ids[i + k] = expect_id(&queue, MSG_TYPE_wait);
+		}
+		side_free(c);
+		alive();
+	}
+}
+
+/* What nobody waits for any more gives way, the oldest first. */
+START_TEST(test_waits_abandoned)
+{
+	int64_t ids[FRONTEND_WATCHES_MAX];
+	struct side *c;
+
+	wait_and_leave(0, FRONTEND_WATCHES_MAX, ids);
+	c = client_new();
+	ask_wait(c, 1, FRONTEND_WATCHES_MAX);
+	ck_assert_int_eq(expect_id(&queue, MSG_TYPE_wait_forget), ids[0]);
+	expect_id(&queue, MSG_TYPE_wait);
+	/* Its run is asked for anew, even before the queue has let go of it. */
+	ask_wait(c, 2, 0);
+	ck_assert_int_eq(expect_id(&queue, MSG_TYPE_wait_forget), ids[1]);
+	ck_assert_int_gt(expect_id(&queue, MSG_TYPE_wait), ids[1]);
+	/* An event that crosses is nobody's; then the one answer. */
+	tell_event(ids[0], "QUEUED", NULL);
+	send_error(&queue, ids[0], "aborted");
+	send_error(&queue, ids[1], "no_run");
+	/* One that is left stays, and who comes back takes it up. */
+	ask_wait(c, 3, 2);
+	alive();
+	ck_assert_uint_eq(queue.n, 0);
+	ck_assert_uint_eq(c->n, 0);
+}
+END_TEST
+
+/* One uid has a share, in which a run counts once. */
+START_TEST(test_waits_of_one_uid)
+{
+	struct side *c = NULL;
+	int i, k = PEER_INFLIGHT_MAX;
+
+	for (i = 0; i < FRONTEND_USER_WATCHES_MAX; i++, k++) {
+		if (k == PEER_INFLIGHT_MAX) {
+			c = client_new();
+			k = 0;
+		}
+		ask_wait(c, k + 1, i);
+		expect_id(&queue, MSG_TYPE_wait);
+	}
+	c = client_new();
+	ask_wait(c, 1, FRONTEND_USER_WATCHES_MAX);
+	expect_error(c, 1, "limit");
+	ask_wait(c, 2, 0);
+	side_free(&clients[1]);
+	alive();
+	ask_wait(c, 3, FRONTEND_USER_WATCHES_MAX);
+	expect_id(&queue, MSG_TYPE_wait);
+	ck_assert_uint_eq(c->n, 0);
+}
+END_TEST
+
 /* --- ids -------------------------------------------------------------- */
 
 static void
@@ -1308,6 +1400,8 @@ tests(void)
 	tcase_add_test(tc, test_bundle);
 	tcase_add_loop_test(tc, test_bundle_not_whole, 0, 4);
 	tcase_add_test(tc, test_wait);
+	tcase_add_test(tc, test_waits_abandoned);
+	tcase_add_test(tc, test_waits_of_one_uid);
 	tcase_add_test(tc, test_ids);
 	tcase_add_test(tc, test_looks);
 	tcase_add_test(tc, test_control_slow);
