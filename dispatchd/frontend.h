@@ -27,8 +27,9 @@
 #define FRONTEND_LOOKS_MAX 16
 #define FRONTEND_WATCHES_MAX 256 /* runs that are waited for */
 #define FRONTEND_USER_WATCHES_MAX 64 /* by clients of one uid */
-#define FRONTEND_RELAY_MAX 64 /* streams that pass through here */
-#define FRONTEND_USER_RELAY_MAX 16 /* of clients of one uid */
+#define FRONTEND_UP_MAX 32 /* prompts that pass through here */
+#define FRONTEND_DOWN_MAX 64 /* logs and bundles that do */
+#define FRONTEND_USER_RELAY_MAX 16 /* of either, of clients of one uid */
 #define FRONTEND_TICK_MS 1000 /* deadlines are looked at so often */
 #define FRONTEND_CALL_MS 60000 /* a sibling answers within */
 #define FRONTEND_CREDIT_MS 10000 /* a client says that it will read */

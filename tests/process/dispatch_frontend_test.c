@@ -1268,7 +1268,7 @@ START_TEST(test_garbage)
 }
 END_TEST
 
-START_TEST(test_stream_limits)
+START_TEST(test_prompt_limits)
 {
 	struct side *a = client_new(), *b = client_new(), *c = client_new();
 	int i;
@@ -1279,6 +1279,9 @@ START_TEST(test_stream_limits)
 	}
 	ask_run(c, 40, 40, 10);
 	expect_error(c, 40, "limit");
+	/* A log has a place of its own. */
+	ask_logs(c, 39, 39);
+	expect_id(&runs, MSG_TYPE_logs);
 	side_free(a);
 	side_free(b);
 	alive();
@@ -1287,6 +1290,27 @@ START_TEST(test_stream_limits)
 	/* The stream's id is taken, the other way too. */
 	ask_plain(c, 42, MSG_TYPE_ps);
 	expect_id(&queue, MSG_TYPE_ps);
+}
+END_TEST
+
+/* However many logs a uid follows, it can ask for a run. */
+START_TEST(test_log_limits)
+{
+	struct side *a = client_new(), *b = client_new(), *c = client_new();
+	int i;
+
+	for (i = 0; i < FRONTEND_USER_RELAY_MAX; i++) {
+		ask_logs(i % 2 == 0 ? a : b, i + 1, (uint32_t)(i + 1));
+		expect_id(&runs, MSG_TYPE_logs);
+	}
+	ask_logs(c, 40, 40);
+	expect_error(c, 40, "limit");
+	ask_run(c, 41, 41, 10);
+	expect_id(&queue, MSG_TYPE_job_submit);
+	side_free(a);
+	alive();
+	ask_logs(c, 42, 42);
+	expect_id(&runs, MSG_TYPE_logs);
 }
 END_TEST
 
@@ -1406,7 +1430,8 @@ tests(void)
 	tcase_add_test(tc, test_looks);
 	tcase_add_test(tc, test_control_slow);
 	tcase_add_loop_test(tc, test_garbage, 0, N(garbage));
-	tcase_add_test(tc, test_stream_limits);
+	tcase_add_test(tc, test_prompt_limits);
+	tcase_add_test(tc, test_log_limits);
 	tcase_add_test(tc, test_connections);
 	tcase_add_test(tc, test_invalid);
 	tcase_add_test(tc, test_drain);
