@@ -21,6 +21,8 @@
 #include "libcommon/clock.h"
 #include "libcommon/json.h"
 
+#include "dispatchd/queue_state.h"
+
 #include "fake_dispatchd.h"
 #include "tests/words.h"
 
@@ -447,6 +449,76 @@ START_TEST(not_begun)
 	start_daemon();
 	check_run("$CLI logs -f $R", 0);
 	ck_assert_str_eq(out, "hello\n");
+}
+END_TEST
+
+/* Output that cannot be had is no end of the run. */
+START_TEST(logs_refused)
+{
+	static const char *const codes[] = { "limit", "storage" };
+
+	plan.refuse_logs = codes[_i];
+	start_daemon();
+	check_run("$CLI run x", 0);
+	has(err, "the output cannot be had: ");
+	has(err, codes[_i]);
+	has(err, ": because \\x1bso\n");
+	has(err, RUN " ok\n");
+	has(err, "not all of its output was printed: agent-cli logs " RUN "\n");
+	plan.class = "idle";
+	start_daemon();
+	check_run("$CLI run x", queue_class_exit(queue_class_parse("idle")));
+}
+END_TEST
+
+/* What is refused for now is asked for again, and then all is there. */
+START_TEST(logs_refused_for_now)
+{
+	plan.refuse_logs = "limit";
+	plan.refuse_times = 1;
+	add_piece(CHUNK_OUT, "hello\n", 6);
+	start_daemon();
+	check_run("$CLI run x", 0);
+	ck_assert_str_eq(out, "hello\n");
+	has(err, "the output cannot be had: limit");
+	lacks(err, "not all of its output");
+	/* Who wants nothing else is told, and leaves. */
+	start_daemon();
+	check_run("$CLI logs $R", 4);
+}
+END_TEST
+
+/* A wait that is refused says what becomes of the run. */
+START_TEST(wait_refused)
+{
+	static const char *const words[] = { "$CLI run x", "$CLI wait $R" };
+
+	plan.refuse_wait = "limit";
+	start_daemon();
+	check_run(words[_i], 4);
+	has(err, "dispatchd refused: limit: because\n");
+	has(err, "run " RUN " may go on: agent-cli wait " RUN "\n");
+	plan.refuse_wait = "no_run";
+	start_daemon();
+	check_run("$CLI wait $R", 4);
+	lacks(err, "go on");
+}
+END_TEST
+
+/* When it ends for another reason, what is known of the run is told. */
+START_TEST(over_and_then_lost)
+{
+	plan.class = "idle";
+	plan.garble = true;
+	start_daemon();
+	check_run("$CLI run x", queue_class_exit(queue_class_parse("idle")));
+	has(err, "it sent output in another form");
+	has(err, RUN " idle\n");
+	has(err, "not all of its output was printed");
+	plan.hold = true;
+	start_daemon();
+	check_run("$CLI run x", 3);
+	has(err, "run " RUN " may go on: agent-cli wait " RUN "\n");
 }
 END_TEST
 
@@ -931,6 +1003,10 @@ main(void)
 	tcase_add_test(t, gaps);
 	tcase_add_test(t, lost_and_resumed);
 	tcase_add_test(t, not_begun);
+	tcase_add_loop_test(t, logs_refused, 0, 2);
+	tcase_add_test(t, logs_refused_for_now);
+	tcase_add_loop_test(t, wait_refused, 0, 2);
+	tcase_add_test(t, over_and_then_lost);
 	tcase_add_test(t, terminal);
 	tcase_add_test(t, classes);
 	tcase_add_test(t, ending);
