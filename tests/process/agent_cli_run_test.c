@@ -264,6 +264,20 @@ END_TEST
 
 /* --- prompts ------------------------------------------------------------ */
 
+/* One connection too many: no daemon that cannot be reached. */
+START_TEST(turned_away)
+{
+	static const char *const words[] = { "$CLI run x", "$CLI wait $R",
+		"$CLI logs -f $R", "$CLI ps", "$CLI stop $R",
+		"$CLI status dispatchd" };
+
+	plan.full = true;
+	start_daemon();
+	check_run(words[_i], 4);
+	has(err, "dispatchd refused: too_many: because\n");
+}
+END_TEST
+
 static void
 check_prompt(const char *words, const void *want, size_t len)
 {
@@ -995,6 +1009,7 @@ main(void)
 	tcase_add_test(t, help);
 	tcase_add_test(t, unreachable);
 	tcase_add_test(t, refused);
+	tcase_add_loop_test(t, turned_away, 0, 6);
 	tcase_add_test(t, prompts);
 	tcase_add_test(t, request);
 	tcase_add_test(t, lost_before_the_answer);

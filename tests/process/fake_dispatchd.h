@@ -47,6 +47,7 @@ static struct fake_plan {
 	const char *refuse_show; /* the answer to `show` likewise */
 	const char *refuse_wait, *refuse_logs;
 	int refuse_times; /* so often the logs; 0: always */
+	bool full; /* every connection is one too many */
 	bool garble; /* the logs are no chunks */
 	const char *class;
 	const char *version; /* NULL: ours */
@@ -592,6 +593,11 @@ fake_on_accept(evutil_socket_t fd, short what, void *arg)
 	LIST_INSERT_HEAD(&fake_clients, c, entry);
 	c->peer = peer_new(fake_base, s, PEER_CLIENT, SIDE_FRONTEND,
 	    SIDE_CLIENT, "dispatchd", "client", &fake_ops, c);
+	if (plan.full) {
+		(void)peer_send_error(c->peer, 1, "too_many", "because");
+		peer_flush(c->peer);
+		fake_drop(c);
+	}
 }
 
 static void
