@@ -34,6 +34,7 @@
 #define FRONTEND_CALL_MS 60000 /* a sibling answers within */
 #define FRONTEND_CREDIT_MS 10000 /* a client says that it will read */
 #define FRONTEND_STALL_MS 60000 /* and a prompt or bundle moves on */
+#define FRONTEND_PROMPT_MS 300000 /* a prompt has come whole within */
 
 struct call;
 struct waiter;
@@ -54,6 +55,8 @@ struct front {
 };
 
 extern struct front front;
+/* FRONTEND_PROMPT_MS; a variable so that a test need not wait. */
+extern int64_t front_prompt_ms;
 
 void
 dispatch_frontend_main(const struct proc_self *self) __attribute__((noreturn));
@@ -101,6 +104,7 @@ struct call {
 	struct peer *to;
 	bool asked; /* the sibling has it */
 	int64_t deadline; /* boot ms; 0: none */
+	int64_t whole_by; /* the same, of a prompt as a whole */
 	/* Its stream, if it has one: frontend_relay.c */
 	TAILQ_ENTRY(call) relay;
 	enum relay_way way;

@@ -24,6 +24,7 @@
 
 #define WAIT_MS 20000 /* for any one thing */
 #define QUIET_MS 100 /* nothing more comes within */
+#define PROMPT_MS 6000 /* for a prompt as a whole */
 #define INBOX_MAX 256
 #define STREAMS_MAX 40
 #define CLIENTS_MAX 40
@@ -690,6 +691,36 @@ START_TEST(test_prompt_queue_aborts)
 	accept_run(m.id);
 	msg_free(&m);
 	expect_id(c, MSG_TYPE_run_accepted);
+	alive();
+}
+END_TEST
+
+/* One that comes a little at a time keeps its place only so long. */
+START_TEST(test_prompt_trickles)
+{
+	struct side *c = client_new();
+	struct stream *in, *out = ask_run(c, 9, 5, BIG);
+	struct msg m = expect(&queue, MSG_TYPE_job_submit), e;
+	int64_t end = clock_boot_ms() + WAIT_MS;
+
+	in = stream_in(
+	    &queue, (uint32_t)m.u.job_submit.stream, m.u.job_submit.bytes);
+	in->slow = true;
+	UNTIL(in->len == PEER_WINDOW);
+	while (in->end == END_NONE && clock_boot_ms() < end) {
+		peer_stream_consumed(queue.p, in->id, 1000);
+		in->off += 1000;
+		turn(100);
+	}
+	e = expect(c, MSG_TYPE_error);
+	ck_assert_int_eq(e.id, 9);
+	ck_assert_str_eq(e.u.error.error, "timeout");
+	ck_assert_str_eq(
+	    e.u.error.reason, "the prompt did not come whole in time");
+	UNTIL(in->end == END_ABORTED && out->end == END_ABORTED);
+	send_error(&queue, m.id, "aborted");
+	msg_free(&m);
+	msg_free(&e);
 	alive();
 }
 END_TEST
@@ -1437,6 +1468,7 @@ tests(void)
 	tcase_add_test(tc, test_prompt_client_leaves);
 	tcase_add_loop_test(tc, test_prompt_client_aborts, 0, 2);
 	tcase_add_loop_test(tc, test_prompt_queue_aborts, 0, 2);
+	tcase_add_test(tc, test_prompt_trickles);
 	tcase_add_loop_test(tc, test_logs, 0, N(sizes));
 	tcase_add_test(tc, test_logs_slow);
 	tcase_add_test(tc, test_logs_deaf);
@@ -1480,6 +1512,7 @@ main(int argc, char **argv)
 			verbose++;
 		else if (ch == 'x') {
 			log_init("dispatchd", debug, verbose);
+			front_prompt_ms = PROMPT_MS;
 			if (proc_parse_self("dispatchd", argc, argv, &self) ==
 			    0)
 				dispatch_frontend_main(&self);
