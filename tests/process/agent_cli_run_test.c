@@ -540,6 +540,29 @@ START_TEST(over_and_then_lost)
 }
 END_TEST
 
+/* Closed or full: a write that failed, and no wait for ever. */
+START_TEST(no_output)
+{
+	static const struct {
+		const char *words;
+		int want;
+	} rows[] = { { "$CLI logs $R >/dev/full", 1 },
+		{ "$CLI logs $R >&-", 1 }, { "$CLI logs $R <&- >&- 2>&-", 1 },
+		{ "$CLI logs $R <&- 2>&-", 0 }, { "$CLI wait $R >&-", 1 },
+		{ "$CLI wait $R <&- >&- 2>&-", 1 }, { "$CLI run x >&-", 1 },
+		{ "$CLI run x <&- >&- 2>&-", 1 }, { "$CLI ps >&-", 1 } };
+	char words[256];
+
+	plan.rows = 1;
+	if (strstr(rows[_i].words, "wait") == NULL)
+		add_piece(CHUNK_OUT, "hello\n", 6);
+	start_daemon();
+	(void)snprintf(words, sizeof(words), "timeout 20 %s", rows[_i].words);
+	check_run(words, rows[_i].want);
+	lacks(err, "Epoll");
+}
+END_TEST
+
 /* --- terminals ---------------------------------------------------------- */
 
 /* Run on a terminal; its text in out, its exit status returned. */
@@ -1026,6 +1049,7 @@ main(void)
 	tcase_add_test(t, logs_refused_for_now);
 	tcase_add_loop_test(t, wait_refused, 0, 2);
 	tcase_add_test(t, over_and_then_lost);
+	tcase_add_loop_test(t, no_output, 0, 9);
 	tcase_add_test(t, terminal);
 	tcase_add_test(t, classes);
 	tcase_add_test(t, ending);
