@@ -71,7 +71,7 @@ logs_over(void *arg)
 		link_done(&g->link, EXIT_OK);
 		return;
 	}
-	logs_again_later(&g->logs);
+	logs_again_later(&g->logs, LOGS_AGAIN_MS);
 	if (!g->waiting.r.wanted)
 		request_ask(&g->waiting.r);
 }

@@ -5,12 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/utf8.h"
+
 #include "follow.h"
 
 static const char *
 or_default(const char *text)
 {
 	return text != NULL ? text : "";
+}
+
+static bool
+is_utf8(const char *s)
+{
+	size_t len = strlen(s), n;
+	uint32_t cp;
+
+	for (; len > 0; s += n, len -= n)
+		if ((n = utf8_decode(s, len, &cp)) == 0)
+			return false;
+	return true;
 }
 
 /* What msg.def takes, so that a limit is told as one. Returns 0 or -1. */
@@ -27,6 +41,10 @@ check(const struct cli *cli)
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		value = option_value(cli, rows[i].name);
+		if (value != NULL && !is_utf8(value)) {
+			complain("%s is no UTF-8", rows[i].name);
+			return -1;
+		}
 		if (value != NULL && strlen(value) > rows[i].max) {
 			complain(
 			    "%s is above %zu bytes", rows[i].name, rows[i].max);

@@ -14,6 +14,8 @@ struct await {
 	struct output *out;
 	struct waiting waiting;
 	char *stage;
+	bool over;
+	bool unknown; /* there is no such run, or we may not know */
 };
 
 static void
@@ -60,11 +62,23 @@ over(const struct msg_wait_answer *m, void *arg)
 	struct await *a = arg;
 	char *text = ending_text(m, NULL, a->cli->json);
 
+	a->over = true;
 	output_end(a->out);
 	output_line(a->out, STDOUT_FILENO, "%s", text);
 	free(text);
 	if (!a->link.done)
 		link_done(&a->link, class_status(m->class));
+}
+
+/* What else is refused says nothing of the run. */
+static bool
+refused(const struct msg_error *m, void *arg)
+{
+	struct await *a = arg;
+
+	a->unknown =
+	    strcmp(m->error, "no_run") == 0 || strcmp(m->error, "refused") == 0;
+	return false;
 }
 
 static int
@@ -84,12 +98,15 @@ wait_for(struct await *a, const char *run)
 	(void)strlcpy(a->waiting.run, run, sizeof(a->waiting.run));
 	a->waiting.stage = stage;
 	a->waiting.over = over;
+	a->waiting.refused = refused;
 	a->waiting.arg = a;
 	request_ask(&a->waiting.r);
 	r = link_loop(&a->link);
 	link_hang_up(&a->link);
 	output_end(a->out);
 	output_flush(a->out);
+	if (!a->over && !a->unknown)
+		complain("run %s may go on: agent-cli wait %s", run, run);
 	return r == EXIT_OK ? a->link.status : r;
 }
 

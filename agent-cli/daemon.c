@@ -111,6 +111,9 @@ send_all(struct daemon_link *l, const void *buf, size_t len)
 				return r;
 			continue;
 		}
+		/* What it said before it closed is still there to be read. */
+		if (n == -1 && (errno == EPIPE || errno == ECONNRESET))
+			return 0;
 		if (n == -1)
 			return unreachable(l, "write: %s", strerror(errno));
 		p += n;
@@ -195,12 +198,7 @@ exchange_hello(struct daemon_link *l)
 	m.u.hello.service = "agent-cli";
 	m.u.hello.major = PEER_PROTOCOL_MAJOR;
 	m.u.hello.version = BULKHEAD_VERSION;
-	/*
-	 * A daemon that refuses at once may not read this any more; what it
-	 * said is still there to be read.
-	 */
-	(void)send_msg(l, &m);
-	if ((r = receive_msg(l, &m)) != 0)
+	if ((r = send_msg(l, &m)) != 0 || (r = receive_msg(l, &m)) != 0)
 		return r;
 	if (m.type == MSG_TYPE_error)
 		r = refused(l, &m);

@@ -33,8 +33,10 @@ static const struct peer_ops ops;
 void
 link_done(struct link *l, int status)
 {
+	/* What failed did, whatever else comes in the same turn. */
+	if (!l->done || l->status == EXIT_OK)
+		l->status = status;
 	l->done = true;
-	l->status = status;
 	(void)event_base_loopbreak(l->base);
 }
 

@@ -211,14 +211,18 @@ struct logs {
 	struct event *again;
 	/* Its answer, or that there is nothing to print (missing). */
 	void (*over)(void *arg);
+	/* An error that is no end of the program: true; NULL: all are. */
+	bool (*refused)(const struct msg_error *m, void *arg);
 	void *arg;
 };
+
+#define LOGS_AGAIN_MS 500 /* until output that was not there is asked for */
 
 void logs_init(struct logs *g, struct link *l, struct output *out);
 /* For output_ops: bytes of the stream were written. */
 void logs_written(struct logs *g, size_t n);
-/* From over: there is no output yet. */
-void logs_again_later(struct logs *g);
+/* From over: there is no output yet. From refused: it may be had later. */
+void logs_again_later(struct logs *g, int ms);
 void logs_free(struct logs *g);
 
 /* --- run_stop.c: its end -------------------------------------------------- */
@@ -278,6 +282,8 @@ struct follow {
 	const char *file; /* for the bundle; NULL */
 	char *stage; /* the last that was told */
 	bool over, logs_over, fetched;
+	bool lacking; /* its output could not be had, or not all of it */
+	bool told; /* how it ended */
 	int status;
 	char *ending, *ending_got; /* without the file, and with it */
 };

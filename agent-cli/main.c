@@ -4,11 +4,13 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libcommon/log.h"
 #include "libcommon/version.h"
@@ -274,12 +276,31 @@ run_program(struct cli *cli, int argc, char **argv)
 	return EXIT_USAGE;
 }
 
+/*
+ * 0, 1 and 2 must not become something else's by chance, a link's or the event
+ * loop's. What was closed stays useless: reading or writing it still fails.
+ */
+static int
+hold_standard_fds(void)
+{
+	int fd, how;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		how = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", how) != fd)
+			return -1;
+	}
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct cli cli = { .run_dir = getenv("BULKHEAD_RUN_DIR") };
 	int r;
 
+	if (hold_standard_fds() == -1)
+		return EXIT_FAILED;
 	/* A reader that goes away is a write error like another. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (cli.run_dir == NULL || cli.run_dir[0] == '\0')

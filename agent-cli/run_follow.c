@@ -14,6 +14,7 @@
 #include "show.h"
 
 #define DETACH_MS 2000 /* in which a second Ctrl-C stops the run */
+#define LOGS_REFUSED_MS 2000 /* until refused output is asked for again */
 #define EXIT_SIGNAL 128 /* and its number, as shells have it */
 
 static void next(struct follow *f);
@@ -157,11 +158,44 @@ logs_done(void *arg)
 		if (f->over)
 			ask_logs(f);
 		else
-			logs_again_later(&f->logs);
+			logs_again_later(&f->logs, LOGS_AGAIN_MS);
 		return;
 	}
 	f->logs_over = true;
+	f->lacking = false;
 	next(f);
+}
+
+static bool
+may_be_had_later(const char *code)
+{
+	return strcmp(code, "limit") == 0 || strcmp(code, "too_many") == 0 ||
+	    strcmp(code, "timeout") == 0 || strcmp(code, "unavailable") == 0;
+}
+
+/* The run goes on without its output being printed, and so do we. */
+static bool
+logs_refused(const struct msg_error *m, void *arg)
+{
+	struct follow *f = arg;
+	char *code, *reason;
+
+	if (!f->lacking) {
+		code = visible(m->error, strlen(m->error));
+		reason = visible(m->reason, strlen(m->reason));
+		output_line(f->out, STDERR_FILENO,
+		    "agent-cli: the output cannot be had: %s: %s", code,
+		    reason);
+		free(code);
+		free(reason);
+	}
+	f->lacking = true;
+	f->logs_over = f->over || !may_be_had_later(m->error);
+	if (f->logs_over)
+		next(f);
+	else
+		logs_again_later(&f->logs, LOGS_REFUSED_MS);
+	return true;
 }
 
 static void
@@ -178,6 +212,19 @@ bundle_done(int status, void *arg)
 	next(f);
 }
 
+static void
+tell_ending(struct follow *f, const char *ending)
+{
+	f->told = true;
+	output_end(f->out);
+	output_line(f->out, STDERR_FILENO, "%s", ending);
+	if (f->lacking)
+		output_line(f->out, STDERR_FILENO,
+		    "agent-cli: not all of its output was printed: "
+		    "agent-cli logs %s",
+		    f->run);
+}
+
 /* What is still to be done when the run is over, one after the other. */
 static void
 next(struct follow *f)
@@ -189,9 +236,7 @@ next(struct follow *f)
 		request_ask(&f->bundle.r);
 		return;
 	}
-	output_end(f->out);
-	output_line(f->out, STDERR_FILENO, "%s",
-	    f->ending_got != NULL ? f->ending_got : f->ending);
+	tell_ending(f, f->ending_got != NULL ? f->ending_got : f->ending);
 	if (f->file != NULL && !f->fetched)
 		output_line(
 		    f->out, STDERR_FILENO, "agent-cli: the run has no bundle");
@@ -204,6 +249,7 @@ static void
 leave(struct follow *f, const char *then)
 {
 	f->logs_over = true;
+	f->logs.missing = false; /* nor is it asked for again */
 	request_drop(&f->logs.r);
 	output_discard(f->out);
 	output_end(f->out);
@@ -296,6 +342,7 @@ init_parts(struct follow *f)
 	logs_init(&f->logs, l, f->out);
 	f->logs.follow = f->logs.may_miss = true;
 	f->logs.over = logs_done;
+	f->logs.refused = logs_refused;
 	stopping_init(&f->stopping, l);
 	f->stopping.over = stopped;
 	bundle_init(&f->bundle, l, f->file);
@@ -326,6 +373,24 @@ follow_open(struct follow *f, const struct cli *cli)
 	return 0;
 }
 
+/*
+ * The link was lost for good, or something was refused: the run knows nothing
+ * of that. If it is over, its class is known and matters more.
+ */
+static int
+ended_early(struct follow *f, int status)
+{
+	if (f->run[0] == '\0' || f->told)
+		return status;
+	if (!f->over) {
+		complain("run %s may go on: agent-cli wait %s", f->run, f->run);
+		return status;
+	}
+	f->lacking = f->lacking || !f->logs_over;
+	tell_ending(f, f->ending);
+	return f->status != EXIT_OK ? f->status : status;
+}
+
 int
 follow_run(struct follow *f)
 {
@@ -335,9 +400,9 @@ follow_run(struct follow *f)
 	status = link_loop(&f->link);
 	link_hang_up(&f->link);
 	output_end(f->out);
+	if (status == EXIT_UNREACHABLE || status == EXIT_REFUSED)
+		status = ended_early(f, status);
 	output_flush(f->out);
-	if (status == EXIT_UNREACHABLE && f->run[0] != '\0')
-		complain("run %s may go on: agent-cli wait %s", f->run, f->run);
 	/* That the output cannot be written is found out last. */
 	return f->link.status != status && status == EXIT_OK ? f->link.status
 	                                                     : status;

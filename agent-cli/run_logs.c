@@ -7,8 +7,6 @@
 
 #include "follow.h"
 
-#define AGAIN_MS 500 /* until output that was not there is asked for again */
-
 static void
 fill(struct request *r, struct msg *m)
 {
@@ -55,6 +53,7 @@ data(struct request *r, const uint8_t *buf, size_t len)
 		if (n == -1) {
 			complain("dispatchd cannot be reached: "
 			         "it sent output in another form");
+			request_drop(r);
 			link_done(r->link, EXIT_UNREACHABLE);
 			return;
 		}
@@ -118,15 +117,19 @@ answer(struct request *r, const struct msg *m)
 	whole(g);
 }
 
-/* A run that has not begun has printed nothing. */
+/*
+ * A run that has not begun has printed nothing. What came before a refusal is
+ * no credit of the stream that comes next.
+ */
 static bool
 refused(struct request *r, const struct msg *m)
 {
 	struct logs *g = (struct logs *)r;
 
-	if (strcmp(m->u.error.error, "no_run") != 0 || !g->may_miss)
-		return false;
+	g->stale = g->unwritten;
 	g->missing = true;
+	if (strcmp(m->u.error.error, "no_run") != 0 || !g->may_miss)
+		return g->refused != NULL && g->refused(&m->u.error, g->arg);
 	g->over(g->arg);
 	return true;
 }
@@ -151,10 +154,9 @@ on_again(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-logs_again_later(struct logs *g)
+logs_again_later(struct logs *g, int ms)
 {
-	static const struct timeval tv = { AGAIN_MS / 1000,
-		AGAIN_MS % 1000 * 1000 };
+	const struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
 
 	if (g->again == NULL)
 		g->again = evtimer_new(g->r.link->base, on_again, g);

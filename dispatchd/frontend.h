@@ -26,12 +26,15 @@
  */
 #define FRONTEND_LOOKS_MAX 16
 #define FRONTEND_WATCHES_MAX 256 /* runs that are waited for */
-#define FRONTEND_RELAY_MAX 64 /* streams that pass through here */
-#define FRONTEND_USER_RELAY_MAX 16 /* of clients of one uid */
+#define FRONTEND_USER_WATCHES_MAX 64 /* by clients of one uid */
+#define FRONTEND_UP_MAX 32 /* prompts that pass through here */
+#define FRONTEND_DOWN_MAX 64 /* logs and bundles that do */
+#define FRONTEND_USER_RELAY_MAX 16 /* of either, of clients of one uid */
 #define FRONTEND_TICK_MS 1000 /* deadlines are looked at so often */
 #define FRONTEND_CALL_MS 60000 /* a sibling answers within */
 #define FRONTEND_CREDIT_MS 10000 /* a client says that it will read */
 #define FRONTEND_STALL_MS 60000 /* and a prompt or bundle moves on */
+#define FRONTEND_PROMPT_MS 300000 /* a prompt has come whole within */
 
 struct call;
 struct waiter;
@@ -52,6 +55,8 @@ struct front {
 };
 
 extern struct front front;
+/* FRONTEND_PROMPT_MS; a variable so that a test need not wait. */
+extern int64_t front_prompt_ms;
 
 void
 dispatch_frontend_main(const struct proc_self *self) __attribute__((noreturn));
@@ -99,6 +104,7 @@ struct call {
 	struct peer *to;
 	bool asked; /* the sibling has it */
 	int64_t deadline; /* boot ms; 0: none */
+	int64_t whole_by; /* the same, of a prompt as a whole */
 	/* Its stream, if it has one: frontend_relay.c */
 	TAILQ_ENTRY(call) relay;
 	enum relay_way way;

@@ -31,6 +31,8 @@ static size_t ncalls;
 static TAILQ_HEAD(, call) looks = TAILQ_HEAD_INITIALIZER(looks);
 static size_t nlooks;
 
+int64_t front_prompt_ms = FRONTEND_PROMPT_MS;
+
 static const char no_memory[] = "out of memory";
 
 static void looks_go(void);
@@ -129,7 +131,8 @@ call_find(struct peer *from, int64_t id)
 
 /*
  * A log is followed for as long as its reader likes, once it reads. All else
- * has to move.
+ * has to move, and a prompt to come to its end: moving a little now and then
+ * would keep its place from others.
  */
 void
 front_call_touch(struct call *c)
@@ -143,6 +146,8 @@ front_call_touch(struct call *c)
 	c->deadline = clock_boot_ms() + ms;
 	if (c->type == MSG_TYPE_logs && c->flowing)
 		c->deadline = 0;
+	if (c->way == RELAY_UP && !c->source_over && c->deadline > c->whole_by)
+		c->deadline = c->whole_by;
 }
 
 void
@@ -224,6 +229,7 @@ front_call_run(struct user *u, int64_t id, const struct msg_run *m)
 	}
 	if ((c = call_new(u, id, MSG_TYPE_run, front.queue)) == NULL)
 		return;
+	c->whole_by = clock_boot_ms() + front_prompt_ms;
 	if (m->stream != 0)
 		why = front_relay_begin(c, RELAY_UP, m->stream, m->bytes);
 	if (why != NULL) {
@@ -442,6 +448,9 @@ late(struct call *c)
 	if (c->way == RELAY_DOWN && !c->flowing)
 		front_call_fail(c, "timeout",
 		    "the stream was not given any credit in time");
+	else if (c->way == RELAY_UP && c->flowing && c->deadline == c->whole_by)
+		front_call_fail(
+		    c, "timeout", "the prompt did not come whole in time");
 	else if (c->way != RELAY_NONE && c->flowing)
 		front_call_fail(c, "timeout", "the stream did not move on");
 	else {

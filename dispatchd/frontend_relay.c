@@ -44,22 +44,28 @@ sink(const struct call *c, uint32_t *id)
 
 /* --- begin and end ---------------------------------------------------- */
 
+/*
+ * What comes in and what goes out have places of their own: who follows many
+ * logs can still ask for a run.
+ */
 static const char *
-limits(const struct call *c, int64_t client_stream)
+limits(const struct call *c, enum relay_way way, int64_t client_stream)
 {
+	size_t max = way == RELAY_UP ? FRONTEND_UP_MAX : FRONTEND_DOWN_MAX;
 	const struct call *other;
-	size_t same = 0;
+	size_t all = 0, same = 0;
 
 	TAILQ_FOREACH(other, &relays, relay) {
+		all += other->way == way;
 		if (other->user == NULL)
 			continue;
 		if (other->user == c->user &&
 		    other->client_stream == client_stream)
 			return "this stream is in use";
-		same +=
+		same += other->way == way &&
 		    other->user->client.creds.uid == c->user->client.creds.uid;
 	}
-	if (nrelays >= FRONTEND_RELAY_MAX || same >= FRONTEND_USER_RELAY_MAX)
+	if (all >= max || same >= FRONTEND_USER_RELAY_MAX)
 		return "too many streams are open";
 	return NULL;
 }
@@ -72,7 +78,7 @@ front_relay_begin(
 	struct peer *p;
 	uint32_t id;
 
-	if ((why = limits(c, client_stream)) != NULL)
+	if ((why = limits(c, way, client_stream)) != NULL)
 		return why;
 	c->way = way;
 	c->client_stream = (uint32_t)client_stream;

@@ -1,6 +1,8 @@
 /*
  * wait. All clients that wait for one run share one request at the queue, so
- * that those who come and go leave nothing behind there but one a run.
+ * that those who come and go leave nothing behind there but one a run. One
+ * that nobody waits for any more stays until its place is needed: then the
+ * queue is told to forget it, and it is gone when the queue has said so.
  */
 
 #include <stdlib.h>
@@ -29,11 +31,13 @@ struct watch {
 	/* The last event, for those who come later. */
 	char state[STATE_TEXT_MAX + 1];
 	char detail[DETAIL_MAX + 1];
+	bool forgotten; /* as the queue was told; its last word is to come */
 	TAILQ_HEAD(, waiter) waiters;
 };
 
 static TAILQ_HEAD(, watch) watches = TAILQ_HEAD_INITIALIZER(watches);
-static size_t nwatches;
+static size_t nwatches; /* without those that are forgotten, */
+static size_t nforgotten; /* which are counted here */
 
 size_t
 front_wait_count(void)
@@ -47,7 +51,7 @@ watch_find(const char *run)
 	struct watch *w;
 
 	TAILQ_FOREACH(w, &watches, entry) {
-		if (strcmp(w->run, run) == 0)
+		if (!w->forgotten && strcmp(w->run, run) == 0)
 			return w;
 	}
 	return NULL;
@@ -65,13 +69,75 @@ watch_of(int64_t id)
 	return NULL;
 }
 
+static bool
+waited_for_by(const struct watch *w, uid_t uid)
+{
+	const struct waiter *wt;
+
+	TAILQ_FOREACH(wt, &w->waiters, of_watch) {
+		if (wt->user->client.creds.uid == uid)
+			return true;
+	}
+	return false;
+}
+
+/* A run counts for each uid that waits for it, whoever asked first. */
+static bool
+share_is_full(const struct watch *wanted, uid_t uid)
+{
+	const struct watch *w;
+	size_t n = 0;
+
+	if (wanted != NULL && waited_for_by(wanted, uid))
+		return false;
+	TAILQ_FOREACH(w, &watches, entry)
+		n += waited_for_by(w, uid);
+	return n >= FRONTEND_USER_WATCHES_MAX;
+}
+
+static void
+tell_queue(const struct watch *w, enum msg_type type)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = type;
+	m.id = w->id;
+	if (type == MSG_TYPE_wait)
+		m.u.wait.run = w->run;
+	sibling_send(front.queue, &m);
+}
+
+/*
+ * Give up the oldest that nobody waits for. The queue reads in order: it has
+ * forgotten this one before it hears of the next.
+ */
+static bool
+make_room(void)
+{
+	struct watch *w;
+
+	if (nforgotten >= FRONTEND_WATCHES_MAX)
+		return false;
+	TAILQ_FOREACH(w, &watches, entry) {
+		if (!w->forgotten && TAILQ_EMPTY(&w->waiters))
+			break;
+	}
+	if (w == NULL)
+		return false;
+	w->forgotten = true;
+	nforgotten++;
+	nwatches--;
+	tell_queue(w, MSG_TYPE_wait_forget);
+	return true;
+}
+
 static struct watch *
 watch_new(const char *run)
 {
 	struct watch *w;
-	struct msg m;
 
-	if (nwatches >= FRONTEND_WATCHES_MAX ||
+	if ((nwatches >= FRONTEND_WATCHES_MAX && !make_room()) ||
 	    (w = calloc(1, sizeof(*w))) == NULL)
 		return NULL;
 	TAILQ_INIT(&w->waiters);
@@ -79,12 +145,16 @@ watch_new(const char *run)
 	w->id = ++front.last_id;
 	TAILQ_INSERT_TAIL(&watches, w, entry);
 	nwatches++;
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_wait;
-	m.id = w->id;
-	m.u.wait.run = w->run;
-	sibling_send(front.queue, &m);
+	tell_queue(w, MSG_TYPE_wait);
 	return w;
+}
+
+static void
+watch_free(struct watch *w)
+{
+	TAILQ_REMOVE(&watches, w, entry);
+	*(w->forgotten ? &nforgotten : &nwatches) -= 1;
+	free(w);
 }
 
 static void
@@ -125,12 +195,17 @@ front_wait(struct user *u, int64_t id, const struct msg_wait *m)
 		    "run: not an id; allowed: 12 of a-z and 2-7");
 		return;
 	}
+	w = watch_find(m->run);
+	if (share_is_full(w, u->client.creds.uid)) {
+		front_refuse(u, id, "limit",
+		    "this user waits for too many runs at once");
+		return;
+	}
 	if ((wt = calloc(1, sizeof(*wt))) == NULL) {
 		front_refuse(u, id, "unavailable", "out of memory");
 		return;
 	}
-	if ((w = watch_find(m->run)) == NULL &&
-	    (w = watch_new(m->run)) == NULL) {
+	if (w == NULL && (w = watch_new(m->run)) == NULL) {
 		free(wt);
 		front_refuse(u, id, "limit", "too many runs are waited for");
 		return;
@@ -181,13 +256,11 @@ front_wait_answer(struct msg *m)
 		peer_send(wt->user->client.peer, m);
 		waiter_free(wt);
 	}
-	TAILQ_REMOVE(&watches, w, entry);
-	nwatches--;
-	free(w);
+	watch_free(w);
 	return true;
 }
 
-/* The request at the queue stays: who comes next takes it up. */
+/* The request at the queue stays for now: who comes next takes it up. */
 void
 front_wait_user_gone(struct user *u)
 {

@@ -198,6 +198,9 @@ dispatch_frontend(struct peer *p, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_wait:
 		client_wait(m->id, &m->u.wait);
 		break;
+	case MSG_TYPE_wait_forget:
+		client_forget(m->id);
+		break;
 	case MSG_TYPE_ps:
 		client_ps(m->id, &m->u.ps);
 		break;

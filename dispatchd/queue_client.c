@@ -37,6 +37,21 @@ client_store_code(void)
 
 /* --- wait ---------------------------------------------------------------- */
 
+static void
+watcher_tell(
+    const struct watcher *x, const struct queue_row *row, const char *detail)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_run_event;
+	m.id = x->id;
+	m.u.run_event.run = row->run;
+	m.u.run_event.state = queue_state_name(row->state);
+	m.u.run_event.detail = detail;
+	sibling_send(queue.frontend, &m);
+}
+
 void
 client_wait(int64_t id, const struct msg_wait *w)
 {
@@ -61,25 +76,41 @@ client_wait(int64_t id, const struct msg_wait *w)
 	strlcpy(x->run, w->run, sizeof(x->run));
 	TAILQ_INSERT_TAIL(&watchers, x, entry);
 	nwatchers++;
-	client_event(&row, NULL);
+	watcher_tell(x, &row, NULL);
+}
+
+static void
+watcher_free(struct watcher *x)
+{
+	TAILQ_REMOVE(&watchers, x, entry);
+	nwatchers--;
+	free(x);
+}
+
+/* Every wait gets one answer: what is not here any more has had its own. */
+void
+client_forget(int64_t id)
+{
+	struct watcher *x;
+
+	TAILQ_FOREACH(x, &watchers, entry) {
+		if (x->id == id)
+			break;
+	}
+	if (x == NULL)
+		return;
+	watcher_free(x);
+	client_refuse(id, "aborted", "nobody waits for it any more");
 }
 
 void
 client_event(const struct queue_row *row, const char *detail)
 {
 	struct watcher *x;
-	struct msg m;
 
 	TAILQ_FOREACH(x, &watchers, entry) {
-		if (strcmp(x->run, row->run) != 0)
-			continue;
-		memset(&m, 0, sizeof(m));
-		m.type = MSG_TYPE_run_event;
-		m.id = x->id;
-		m.u.run_event.run = row->run;
-		m.u.run_event.state = queue_state_name(row->state);
-		m.u.run_event.detail = detail;
-		sibling_send(queue.frontend, &m);
+		if (strcmp(x->run, row->run) == 0)
+			watcher_tell(x, row, detail);
 	}
 }
 
@@ -92,9 +123,7 @@ client_over(const struct queue_row *row)
 		if (strcmp(x->run, row->run) != 0)
 			continue;
 		client_tell_over(x->id, row);
-		TAILQ_REMOVE(&watchers, x, entry);
-		nwatchers--;
-		free(x);
+		watcher_free(x);
 	}
 }
 

@@ -41,6 +41,28 @@ too_many(const struct client *c)
 	return nclients >= CLIENTS_OPEN_MAX || same >= CLIENTS_USER_MAX;
 }
 
+/*
+ * It is told, and gone: an empty socket has room for that, so that nothing is
+ * waited for and nothing held. It has asked nothing yet: the error is that of
+ * what every client asks first.
+ */
+static void
+turn_away(int fd, const struct client *c)
+{
+	struct peer *p;
+
+	log_info("client uid %u pid %d: too many connections",
+	    (unsigned)c->creds.uid, (int)c->creds.pid);
+	p = peer_new(loop, fd, PEER_CLIENT, SIDE_FRONTEND, SIDE_CLIENT,
+	    def->daemon, "client", def->ops, NULL);
+	if (p == NULL)
+		return;
+	peer_send_error(p, CLIENTS_FIRST_ID, "too_many",
+	    "too many connections are open; try again later");
+	peer_flush(p);
+	peer_free(&p);
+}
+
 static void
 client_new(int fd)
 {
@@ -53,10 +75,8 @@ client_new(int fd)
 		return;
 	}
 	if (too_many(c)) {
-		log_info("client uid %u pid %d: too many connections",
-		    (unsigned)c->creds.uid, (int)c->creds.pid);
+		turn_away(fd, c);
 		free(c);
-		close(fd);
 		return;
 	}
 	c->peer = peer_new(loop, fd, PEER_CLIENT, SIDE_FRONTEND, SIDE_CLIENT,

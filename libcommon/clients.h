@@ -16,6 +16,7 @@
 
 #define CLIENTS_OPEN_MAX 256
 #define CLIENTS_USER_MAX 32 /* connections of one uid */
+#define CLIENTS_FIRST_ID 1 /* PROTOCOL.md: of the first request of a link */
 #define CLIENTS_BACKOFF_MS 100 /* when the system has no descriptor for one */
 
 struct client {

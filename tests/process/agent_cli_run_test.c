@@ -21,6 +21,8 @@
 #include "libcommon/clock.h"
 #include "libcommon/json.h"
 
+#include "dispatchd/queue_state.h"
+
 #include "fake_dispatchd.h"
 #include "tests/words.h"
 
@@ -191,6 +193,10 @@ START_TEST(usage)
 		{ "$CLI run --prompt-file f x", "usage: agent-cli" },
 		{ "$CLI run --prompt-file none", "No such file" },
 		{ "$CLI run --id $(printf %065d 1) x", "above 64 bytes" },
+		{ "$CLI run --profile $(printf 'a\\377') x",
+		    "--profile is no UTF-8" },
+		{ "$CLI run --repo $(printf '\\300\\200/a') x",
+		    "--repo is no UTF-8" },
 		{ "$CLI ps x", "usage: agent-cli" },
 		{ "$CLI ps -f", "unknown option -f" },
 		{ "$CLI show", "usage: agent-cli" },
@@ -261,6 +267,20 @@ START_TEST(refused)
 END_TEST
 
 /* --- prompts ------------------------------------------------------------ */
+
+/* One connection too many: no daemon that cannot be reached. */
+START_TEST(turned_away)
+{
+	static const char *const words[] = { "$CLI run x", "$CLI wait $R",
+		"$CLI logs -f $R", "$CLI ps", "$CLI stop $R",
+		"$CLI status dispatchd" };
+
+	plan.full = true;
+	start_daemon();
+	check_run(words[_i], 4);
+	has(err, "dispatchd refused: too_many: because\n");
+}
+END_TEST
 
 static void
 check_prompt(const char *words, const void *want, size_t len)
@@ -447,6 +467,99 @@ START_TEST(not_begun)
 	start_daemon();
 	check_run("$CLI logs -f $R", 0);
 	ck_assert_str_eq(out, "hello\n");
+}
+END_TEST
+
+/* Output that cannot be had is no end of the run. */
+START_TEST(logs_refused)
+{
+	static const char *const codes[] = { "limit", "storage" };
+
+	plan.refuse_logs = codes[_i];
+	start_daemon();
+	check_run("$CLI run x", 0);
+	has(err, "the output cannot be had: ");
+	has(err, codes[_i]);
+	has(err, ": because \\x1bso\n");
+	has(err, RUN " ok\n");
+	has(err, "not all of its output was printed: agent-cli logs " RUN "\n");
+	plan.class = "idle";
+	start_daemon();
+	check_run("$CLI run x", queue_class_exit(queue_class_parse("idle")));
+}
+END_TEST
+
+/* What is refused for now is asked for again, and then all is there. */
+START_TEST(logs_refused_for_now)
+{
+	plan.refuse_logs = "limit";
+	plan.refuse_times = 1;
+	add_piece(CHUNK_OUT, "hello\n", 6);
+	start_daemon();
+	check_run("$CLI run x", 0);
+	ck_assert_str_eq(out, "hello\n");
+	has(err, "the output cannot be had: limit");
+	lacks(err, "not all of its output");
+	/* Who wants nothing else is told, and leaves. */
+	start_daemon();
+	check_run("$CLI logs $R", 4);
+}
+END_TEST
+
+/* A wait that is refused says what becomes of the run. */
+START_TEST(wait_refused)
+{
+	static const char *const words[] = { "$CLI run x", "$CLI wait $R" };
+
+	plan.refuse_wait = "limit";
+	start_daemon();
+	check_run(words[_i], 4);
+	has(err, "dispatchd refused: limit: because\n");
+	has(err, "run " RUN " may go on: agent-cli wait " RUN "\n");
+	plan.refuse_wait = "no_run";
+	start_daemon();
+	check_run("$CLI wait $R", 4);
+	lacks(err, "go on");
+}
+END_TEST
+
+/* When it ends for another reason, what is known of the run is told. */
+START_TEST(over_and_then_lost)
+{
+	plan.class = "idle";
+	plan.garble = true;
+	start_daemon();
+	check_run("$CLI run x", queue_class_exit(queue_class_parse("idle")));
+	has(err, "it sent output in another form");
+	has(err, RUN " idle\n");
+	has(err, "not all of its output was printed");
+	plan.hold = true;
+	start_daemon();
+	check_run("$CLI run x", 3);
+	has(err, "run " RUN " may go on: agent-cli wait " RUN "\n");
+}
+END_TEST
+
+/* Closed or full: a write that failed, and no wait for ever. */
+START_TEST(no_output)
+{
+	static const struct {
+		const char *words;
+		int want;
+	} rows[] = { { "$CLI logs $R >/dev/full", 1 },
+		{ "$CLI logs $R >&-", 1 }, { "$CLI logs $R <&- >&- 2>&-", 1 },
+		{ "$CLI logs $R <&- 2>&-", 0 }, { "$CLI wait $R >&-", 1 },
+		{ "$CLI wait $R <&- >&- 2>&-", 1 }, { "$CLI run x >&-", 1 },
+		{ "$CLI run x <&- >&- 2>&-", 1 }, { "$CLI ps >&-", 1 } };
+	char words[256];
+
+	plan.rows = 1;
+	if (strstr(rows[_i].words, "wait") == NULL)
+		add_piece(CHUNK_OUT, "hello\n", 6);
+	start_daemon();
+	(void)snprintf(words, sizeof(words), "timeout 20 %s", rows[_i].words);
+	check_run(words, rows[_i].want);
+	lacks(err, "Epoll");
 }
 END_TEST
 
@@ -923,6 +1036,7 @@ main(void)
 	tcase_add_test(t, help);
 	tcase_add_test(t, unreachable);
 	tcase_add_test(t, refused);
+	tcase_add_loop_test(t, turned_away, 0, 6);
 	tcase_add_test(t, prompts);
 	tcase_add_test(t, request);
 	tcase_add_test(t, lost_before_the_answer);
@@ -931,6 +1045,11 @@ main(void)
 	tcase_add_test(t, gaps);
 	tcase_add_test(t, lost_and_resumed);
 	tcase_add_test(t, not_begun);
+	tcase_add_loop_test(t, logs_refused, 0, 2);
+	tcase_add_test(t, logs_refused_for_now);
+	tcase_add_loop_test(t, wait_refused, 0, 2);
+	tcase_add_test(t, over_and_then_lost);
+	tcase_add_loop_test(t, no_output, 0, 9);
 	tcase_add_test(t, terminal);
 	tcase_add_test(t, classes);
 	tcase_add_test(t, ending);

@@ -24,6 +24,7 @@
 
 #define WAIT_MS 20000 /* for any one thing */
 #define QUIET_MS 100 /* nothing more comes within */
+#define PROMPT_MS 6000 /* for a prompt as a whole */
 #define INBOX_MAX 256
 #define STREAMS_MAX 40
 #define CLIENTS_MAX 40
@@ -694,6 +695,36 @@ START_TEST(test_prompt_queue_aborts)
 }
 END_TEST
 
+/* One that comes a little at a time keeps its place only so long. */
+START_TEST(test_prompt_trickles)
+{
+	struct side *c = client_new();
+	struct stream *in, *out = ask_run(c, 9, 5, BIG);
+	struct msg m = expect(&queue, MSG_TYPE_job_submit), e;
+	int64_t end = clock_boot_ms() + WAIT_MS;
+
+	in = stream_in(
+	    &queue, (uint32_t)m.u.job_submit.stream, m.u.job_submit.bytes);
+	in->slow = true;
+	UNTIL(in->len == PEER_WINDOW);
+	while (in->end == END_NONE && clock_boot_ms() < end) {
+		peer_stream_consumed(queue.p, in->id, 1000);
+		in->off += 1000;
+		turn(100);
+	}
+	e = expect(c, MSG_TYPE_error);
+	ck_assert_int_eq(e.id, 9);
+	ck_assert_str_eq(e.u.error.error, "timeout");
+	ck_assert_str_eq(
+	    e.u.error.reason, "the prompt did not come whole in time");
+	UNTIL(in->end == END_ABORTED && out->end == END_ABORTED);
+	send_error(&queue, m.id, "aborted");
+	msg_free(&m);
+	msg_free(&e);
+	alive();
+}
+END_TEST
+
 /* --- logs and bundles ------------------------------------------------- */
 
 static struct stream *
@@ -1009,6 +1040,98 @@ START_TEST(test_wait)
 }
 END_TEST
 
+/* The n-th run that there could be; of 12 letters. */
+static const char *
+run_of(int n)
+{
+	static char run[RUNID_LEN + 1];
+
+	memset(run, 'a', RUNID_LEN);
+	run[0] = (char)('a' + n % 26);
+	run[1] = (char)('a' + n / 26 % 26);
+	return run;
+}
+
+static void
+ask_wait(struct side *c, int64_t id, int n)
+{
+	struct msg m = { .type = MSG_TYPE_wait, .id = id };
+
+	m.u.wait.run = run_of(n);
+	send_(c, &m);
+}
+
+/* Clients of this uid wait for the runs from first on, n of them, and leave. */
+static void
+wait_and_leave(int first, int n, int64_t *ids)
+{
+	struct side *c;
+	int i, k;
+
+	for (i = 0; i < n; i += k) {
+		c = client_new();
+		for (k = 0; k < PEER_INFLIGHT_MAX && i + k < n; k++) {
+			ask_wait(c, k + 1, first + i + k);
+			ids[i + k] = expect_id(&queue, MSG_TYPE_wait);
+		}
+		side_free(c);
+		alive();
+	}
+}
+
+/* What nobody waits for any more gives way, the oldest first. */
+START_TEST(test_waits_abandoned)
+{
+	int64_t ids[FRONTEND_WATCHES_MAX];
+	struct side *c;
+
+	wait_and_leave(0, FRONTEND_WATCHES_MAX, ids);
+	c = client_new();
+	ask_wait(c, 1, FRONTEND_WATCHES_MAX);
+	ck_assert_int_eq(expect_id(&queue, MSG_TYPE_wait_forget), ids[0]);
+	expect_id(&queue, MSG_TYPE_wait);
+	/* Its run is asked for anew, even before the queue has let go of it. */
+	ask_wait(c, 2, 0);
+	ck_assert_int_eq(expect_id(&queue, MSG_TYPE_wait_forget), ids[1]);
+	ck_assert_int_gt(expect_id(&queue, MSG_TYPE_wait), ids[1]);
+	/* An event that crosses is nobody's; then the one answer. */
+	tell_event(ids[0], "QUEUED", NULL);
+	send_error(&queue, ids[0], "aborted");
+	send_error(&queue, ids[1], "no_run");
+	/* One that is left stays, and who comes back takes it up. */
+	ask_wait(c, 3, 2);
+	alive();
+	ck_assert_uint_eq(queue.n, 0);
+	ck_assert_uint_eq(c->n, 0);
+}
+END_TEST
+
+/* One uid has a share, in which a run counts once. */
+START_TEST(test_waits_of_one_uid)
+{
+	struct side *c = NULL;
+	int i, k = PEER_INFLIGHT_MAX;
+
+	for (i = 0; i < FRONTEND_USER_WATCHES_MAX; i++, k++) {
+		if (k == PEER_INFLIGHT_MAX) {
+			c = client_new();
+			k = 0;
+		}
+		ask_wait(c, k + 1, i);
+		expect_id(&queue, MSG_TYPE_wait);
+	}
+	c = client_new();
+	ask_wait(c, 1, FRONTEND_USER_WATCHES_MAX);
+	expect_error(c, 1, "limit");
+	ask_wait(c, 2, 0);
+	side_free(&clients[1]);
+	alive();
+	ask_wait(c, 3, FRONTEND_USER_WATCHES_MAX);
+	expect_id(&queue, MSG_TYPE_wait);
+	ck_assert_uint_eq(c->n, 0);
+}
+END_TEST
+
 /* --- ids -------------------------------------------------------------- */
 
 static void
@@ -1176,7 +1299,7 @@ START_TEST(test_garbage)
 }
 END_TEST
 
-START_TEST(test_stream_limits)
+START_TEST(test_prompt_limits)
 {
 	struct side *a = client_new(), *b = client_new(), *c = client_new();
 	int i;
@@ -1187,6 +1310,9 @@ START_TEST(test_stream_limits)
 	}
 	ask_run(c, 40, 40, 10);
 	expect_error(c, 40, "limit");
+	/* A log has a place of its own. */
+	ask_logs(c, 39, 39);
+	expect_id(&runs, MSG_TYPE_logs);
 	side_free(a);
 	side_free(b);
 	alive();
@@ -1198,21 +1324,64 @@ START_TEST(test_stream_limits)
 }
 END_TEST
 
-START_TEST(test_connections)
+/* However many logs a uid follows, it can ask for a run. */
+START_TEST(test_log_limits)
 {
-	struct side *c = NULL;
+	struct side *a = client_new(), *b = client_new(), *c = client_new();
 	int i;
 
-	for (i = 0; i < CLIENTS_USER_MAX; i++) {
-		c = client_new();
-		ask_plain(c, 1, MSG_TYPE_status);
-		expect_id(c, MSG_TYPE_status_answer);
+	for (i = 0; i < FRONTEND_USER_RELAY_MAX; i++) {
+		ask_logs(i % 2 == 0 ? a : b, i + 1, (uint32_t)(i + 1));
+		expect_id(&runs, MSG_TYPE_logs);
 	}
-	c = client_new();
-	UNTIL(c->gone);
-	side_free(c);
-	side_free(&clients[0]);
+	ask_logs(c, 40, 40);
+	expect_error(c, 40, "limit");
+	ask_run(c, 41, 41, 10);
+	expect_id(&queue, MSG_TYPE_job_submit);
+	side_free(a);
 	alive();
+	ask_logs(c, 42, 42);
+	expect_id(&runs, MSG_TYPE_logs);
+}
+END_TEST
+
+/* Returns whether it was answered, and not turned away. */
+static bool
+is_served(struct side *c)
+{
+	enum msg_type got;
+
+	ask_plain(c, 1, MSG_TYPE_status);
+	UNTIL(c->n > 0);
+	got = c->inbox[0].type;
+	if (got == MSG_TYPE_error) {
+		expect_error(c, 1, "too_many");
+		UNTIL(c->gone);
+	} else
+		expect_id(c, MSG_TYPE_status_answer);
+	return got != MSG_TYPE_error;
+}
+
+/* One too many hears why, and holds nothing. */
+START_TEST(test_connections)
+{
+	struct side *c;
+	bool served;
+	int i;
+
+	for (i = 0; i < CLIENTS_USER_MAX; i++)
+		ck_assert(is_served(client_new()));
+	for (i = 0; i < 3; i++) {
+		c = client_new();
+		ck_assert(!is_served(c));
+		side_free(c);
+	}
+	side_free(&clients[0]);
+	/* Its end and the next one's begin may be seen in either order. */
+	for (served = false; !served; side_free(c)) {
+		c = client_new();
+		served = is_served(c);
+	}
 }
 END_TEST
 
@@ -1299,6 +1468,7 @@ tests(void)
 	tcase_add_test(tc, test_prompt_client_leaves);
 	tcase_add_loop_test(tc, test_prompt_client_aborts, 0, 2);
 	tcase_add_loop_test(tc, test_prompt_queue_aborts, 0, 2);
+	tcase_add_test(tc, test_prompt_trickles);
 	tcase_add_loop_test(tc, test_logs, 0, N(sizes));
 	tcase_add_test(tc, test_logs_slow);
 	tcase_add_test(tc, test_logs_deaf);
@@ -1308,11 +1478,14 @@ tests(void)
 	tcase_add_test(tc, test_bundle);
 	tcase_add_loop_test(tc, test_bundle_not_whole, 0, 4);
 	tcase_add_test(tc, test_wait);
+	tcase_add_test(tc, test_waits_abandoned);
+	tcase_add_test(tc, test_waits_of_one_uid);
 	tcase_add_test(tc, test_ids);
 	tcase_add_test(tc, test_looks);
 	tcase_add_test(tc, test_control_slow);
 	tcase_add_loop_test(tc, test_garbage, 0, N(garbage));
-	tcase_add_test(tc, test_stream_limits);
+	tcase_add_test(tc, test_prompt_limits);
+	tcase_add_test(tc, test_log_limits);
 	tcase_add_test(tc, test_connections);
 	tcase_add_test(tc, test_invalid);
 	tcase_add_test(tc, test_drain);
@@ -1339,6 +1512,7 @@ main(int argc, char **argv)
 			verbose++;
 		else if (ch == 'x') {
 			log_init("dispatchd", debug, verbose);
+			front_prompt_ms = PROMPT_MS;
 			if (proc_parse_self("dispatchd", argc, argv, &self) ==
 			    0)
 				dispatch_frontend_main(&self);

@@ -45,6 +45,10 @@ struct fake_piece {
 static struct fake_plan {
 	const char *refuse; /* the answer to `run` is this error */
 	const char *refuse_show; /* the answer to `show` likewise */
+	const char *refuse_wait, *refuse_logs;
+	int refuse_times; /* so often the logs; 0: always */
+	bool full; /* every connection is one too many */
+	bool garble; /* the logs are no chunks */
 	const char *class;
 	const char *version; /* NULL: ours */
 	int exit_code;
@@ -77,6 +81,7 @@ static struct event_base *fake_base;
 static LIST_HEAD(, fake_client) fake_clients;
 static struct event *fake_accept, *fake_cut;
 static int fake_listener = -1, fake_asked = -1;
+static int fake_refused;
 static bool fake_was_cut, fake_was_late, fake_printed, fake_stopped;
 static uint8_t fake_prompt[FAKE_PROMPT_MAX];
 static size_t fake_prompt_len;
@@ -164,6 +169,12 @@ fake_over(struct fake_client *c)
 static void
 fake_wait(struct fake_client *c)
 {
+	if (plan.refuse_wait != NULL) {
+		(void)peer_send_error(
+		    c->peer, c->wait_id, plan.refuse_wait, "because");
+		c->wait_id = 0;
+		return;
+	}
 	fake_event(c, "QUEUED", "memory");
 	fake_event(c, "GATED", NULL);
 	if (plan.late)
@@ -262,7 +273,15 @@ fake_logs(struct fake_client *c, const struct msg *m)
 	const struct msg_logs *g = &m->u.logs;
 
 	fake_note("logs since %" PRId64 " follow %d\n", g->since, g->follow);
-	if ((plan.late && !fake_was_late) || plan.npieces == 0) {
+	if (plan.refuse_logs != NULL &&
+	    (plan.refuse_times == 0 || fake_refused < plan.refuse_times)) {
+		fake_refused++;
+		(void)peer_send_error(
+		    c->peer, m->id, plan.refuse_logs, "because \033so");
+		return;
+	}
+	if ((plan.late && !fake_was_late) ||
+	    (plan.npieces == 0 && !plan.garble)) {
 		fake_was_late = true;
 		(void)peer_send_error(
 		    c->peer, m->id, "no_run", "there is no output");
@@ -271,6 +290,8 @@ fake_logs(struct fake_client *c, const struct msg *m)
 	c->logs_id = m->id;
 	c->logs_stream = (uint32_t)g->stream;
 	fake_log_from(c, g->since);
+	if (plan.garble)
+		fake_add(c, "\377\377\377\377\377\377\377\377", 8);
 	ck_assert_int_eq(peer_stream_begin(c->peer, c->logs_stream), 0);
 }
 
@@ -572,6 +593,11 @@ fake_on_accept(evutil_socket_t fd, short what, void *arg)
 	LIST_INSERT_HEAD(&fake_clients, c, entry);
 	c->peer = peer_new(fake_base, s, PEER_CLIENT, SIDE_FRONTEND,
 	    SIDE_CLIENT, "dispatchd", "client", &fake_ops, c);
+	if (plan.full) {
+		(void)peer_send_error(c->peer, 1, "too_many", "because");
+		peer_flush(c->peer);
+		fake_drop(c);
+	}
 }
 
 static void

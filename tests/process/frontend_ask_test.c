@@ -144,8 +144,11 @@ START_TEST(connections)
 	world_start(false);
 	for (i = 0; i < USER_MAX; i++)
 		c[i] = client_new();
-	/* One more is closed without a word: it may not even say hello. */
+	/* One more hears why, whatever it would ask, and is closed. */
 	late = client_try();
+	expect(late, &m, MSG_TYPE_hello);
+	msg_free(&m);
+	expect_error(late, 1, "too_many");
 	ck_assert(!link_recv(late, &m, WORLD_WAIT_MS));
 	client_close(late);
 	client_close(c[0]);

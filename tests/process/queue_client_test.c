@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "dispatchd/queue.h"
+
 #include "queue_world.h"
 
 /* --- ps ----------------------------------------------------------------- */
@@ -119,6 +121,59 @@ START_TEST(test_unrecordable)
 }
 END_TEST
 
+/* --- wait --------------------------------------------------------------- */
+
+static enum msg_type
+wait_for(const char *run, int64_t *id)
+{
+	struct side *f = &world.frontend;
+	struct msg m = { .type = MSG_TYPE_wait };
+	enum msg_type got;
+
+	m.u.wait.run = run;
+	got = asked(&m, MSG_TYPE_run_event);
+	*id = m.id;
+	if (got == MSG_TYPE_error)
+		ck_assert_str_eq(
+		    f->last[MSG_TYPE_error].u.error.error, "limit");
+	return got;
+}
+
+static void
+forget(int64_t id)
+{
+	struct msg m = { .type = MSG_TYPE_wait_forget, .id = id };
+
+	say(&world.frontend, &m);
+}
+
+/* A wait that is forgotten has its answer, and its place is free. */
+START_TEST(test_wait_forgotten)
+{
+	const struct side *f = &world.frontend;
+	const struct msg *e = &f->last[MSG_TYPE_error];
+	char run[RUNID_LEN + 1];
+	int64_t id = 0, more;
+	size_t errors;
+	int i;
+
+	without_engine();
+	submit_run("a", run);
+	for (i = 0; i < QUEUE_WATCHERS_MAX; i++)
+		ck_assert_int_eq(wait_for(run, &id), MSG_TYPE_run_event);
+	ck_assert_int_eq(wait_for(run, &more), MSG_TYPE_error);
+	errors = f->count[MSG_TYPE_error];
+	forget(id);
+	UNTIL(f->count[MSG_TYPE_error] == errors + 1);
+	ck_assert_int_eq(e->id, id);
+	ck_assert_str_eq(e->u.error.error, "aborted");
+	/* Once: this one is known no more. */
+	forget(id);
+	ck_assert_int_eq(wait_for(run, &more), MSG_TYPE_run_event);
+	ck_assert_uint_eq(f->count[MSG_TYPE_error], errors + 1);
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -132,6 +187,7 @@ tests(void)
 	tcase_add_test(tc, test_pages);
 	tcase_add_loop_test(tc, test_stop_is_recorded, 0, 2);
 	tcase_add_test(tc, test_unrecordable);
+	tcase_add_test(tc, test_wait_forgotten);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
