@@ -154,20 +154,42 @@ ending_json(const struct msg_wait_answer *m, const char *got)
 	return show_object(&w);
 }
 
+/* As a word of a shell; outside text is escaped. */
+static void
+print_word(FILE *f, const char *text)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+	                            "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                            "0123456789_./:@%+=,-";
+	char *shown = visible(text, strlen(text)), *s;
+
+	if (shown[strspn(shown, plain)] == '\0') {
+		(void)fputs(shown, f);
+	} else {
+		(void)fputc('\'', f);
+		for (s = shown; *s != '\0'; s++) {
+			if (*s == '\'')
+				(void)fputs("'\\''", f);
+			else
+				(void)fputc(*s, f);
+		}
+		(void)fputc('\'', f);
+	}
+	free(shown);
+}
+
 /* The bundle that git can fetch from: what we wrote, or where it is stored. */
 static void
 print_fetch(FILE *f, const struct msg_wait_answer *m, const char *got)
 {
 	const char *path = got != NULL ? got : m->bundle;
-	char *bundle, *branch;
 
 	if (path[0] == '\0' || m->branch[0] == '\0')
 		return;
-	bundle = visible(path, strlen(path));
-	branch = visible(m->branch, strlen(m->branch));
-	(void)fprintf(f, "\ngit fetch %s %s", bundle, branch);
-	free(bundle);
-	free(branch);
+	(void)fputs("\ngit fetch ", f);
+	print_word(f, path);
+	(void)fputc(' ', f);
+	print_word(f, m->branch);
 }
 
 char *

@@ -680,6 +680,8 @@ START_TEST(bundles)
 	ck_assert_uint_eq(n, 1000000);
 	ck_assert_int_eq(memcmp(got, big, n), 0);
 	free(got);
+	check_run("$CLI run --bundle \"it's mine\" x; rm it*", 0);
+	has(err, "git fetch 'it'\\''s mine' " BRANCH "\n");
 	check_run("rm my.bundle; $CLI show --bundle ./my.bundle $R", 0);
 	check_run("test $(wc -c <my.bundle) = 1000000", 0);
 	check_run("rm my.bundle; $CLI show --bundle no/such $R", 1);
