@@ -293,6 +293,11 @@ decide(struct qjob *j)
 	e.bundle = j->has_bundle;
 	e.lost = j->bundled ? (j->lost[0] != '\0' ? j->lost : NULL) : "";
 	j->row.class = queue_class_of(&e);
+	if (j->row.class == CLASS_AGENT_FAILED && j->row.signal > 0 &&
+	    j->row.reason[0] == '\0')
+		snprintf(j->row.reason, sizeof(j->row.reason),
+		    "the tool was ended by signal %lld",
+		    (long long)j->row.signal);
 }
 
 static void

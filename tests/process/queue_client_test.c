@@ -174,6 +174,28 @@ START_TEST(test_wait_forgotten)
 }
 END_TEST
 
+/* --- how it ended -------------------------------------------------------- */
+
+/* A tool that was killed has no exit code: what ended it is said. */
+START_TEST(test_signal)
+{
+	struct msg m = { .type = MSG_TYPE_job_exited };
+	char run[RUNID_LEN + 1];
+
+	submit_run("r", run);
+	until_state(run, "RUNNING");
+	m.u.job_exited.run = run;
+	m.u.job_exited.exit_code = -1;
+	m.u.job_exited.signal = 9;
+	m.u.job_exited.reason = "tool";
+	say(&world.runs, &m);
+	tool_ends(run, 0);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "agent_failed");
+	ck_assert_str_eq(show(run)->reason, "the tool was ended by signal 9");
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -188,6 +210,7 @@ tests(void)
 	tcase_add_loop_test(tc, test_stop_is_recorded, 0, 2);
 	tcase_add_test(tc, test_unrecordable);
 	tcase_add_test(tc, test_wait_forgotten);
+	tcase_add_test(tc, test_signal);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
