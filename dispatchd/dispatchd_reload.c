@@ -83,6 +83,9 @@ dispatch_config_fixed(const void *was, const void *is)
 		return "network_pool";
 	if (strcmp(a->prefix, b->prefix) != 0)
 		return "interface_prefix";
+	/* egressd's does not follow either. */
+	if (a->proxy_port != b->proxy_port)
+		return "proxy_port";
 	if (strcmp(a->image, b->image) != 0)
 		return "image";
 	return NULL;
