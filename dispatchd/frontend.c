@@ -5,6 +5,7 @@
  */
 
 #include "libcommon/clock.h"
+#include "libcommon/excess.h"
 #include "libcommon/grants.h"
 #include "libcommon/log.h"
 #include "libcommon/status.h"
@@ -19,6 +20,7 @@
 #define LINKS 4
 
 struct front front;
+struct front_times front_times = { FRONTEND_PROMPT_MS, EXCESS_MS };
 
 static struct event *ev_tick;
 
@@ -85,7 +87,10 @@ user_leaves(struct client *c)
 static void
 tick(int fd, short what, void *arg)
 {
-	front_call_tick(clock_boot_ms());
+	int64_t now = clock_boot_ms();
+
+	front_call_tick(now);
+	front_refuse_tick(now);
 }
 
 /* --- dispatch --------------------------------------------------------- */

@@ -55,8 +55,13 @@ struct front {
 };
 
 extern struct front front;
-/* FRONTEND_PROMPT_MS; a variable so that a test need not wait. */
-extern int64_t front_prompt_ms;
+
+/* Times that a test need not wait for. */
+struct front_times {
+	int64_t prompt_ms, refusals_ms;
+};
+
+extern struct front_times front_times;
 
 void
 dispatch_frontend_main(const struct proc_self *self) __attribute__((noreturn));
@@ -71,10 +76,14 @@ void front_status(struct user *u, int64_t id);
 
 /* --- frontend_refuse.c: what `peers` does not let, recorded ------------- */
 
-/* Record, then answer "refused". run may be NULL. */
+/*
+ * Record, then answer "refused". run may be NULL. Of a user that asks again and
+ * again the rest is counted (libcommon/excess.h), and answered at once.
+ */
 void front_refuse_recorded(
     struct user *u, int64_t id, const char *request, const char *run);
 void front_refuse_user_gone(const struct user *u);
+void front_refuse_tick(int64_t now);
 
 /* --- frontend_wait.c: `wait` -------------------------------------------- */
 

@@ -31,8 +31,6 @@ static size_t ncalls;
 static TAILQ_HEAD(, call) looks = TAILQ_HEAD_INITIALIZER(looks);
 static size_t nlooks;
 
-int64_t front_prompt_ms = FRONTEND_PROMPT_MS;
-
 static const char no_memory[] = "out of memory";
 
 static void looks_go(void);
@@ -229,7 +227,7 @@ front_call_run(struct user *u, int64_t id, const struct msg_run *m)
 	}
 	if ((c = call_new(u, id, MSG_TYPE_run, front.queue)) == NULL)
 		return;
-	c->whole_by = clock_boot_ms() + front_prompt_ms;
+	c->whole_by = clock_boot_ms() + front_times.prompt_ms;
 	if (m->stream != 0)
 		why = front_relay_begin(c, RELAY_UP, m->stream, m->bytes);
 	if (why != NULL) {

@@ -3,9 +3,13 @@
  * something are recorded before they are answered.
  */
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/clock.h"
+#include "libcommon/excess.h"
 #include "libcommon/grants.h"
 #include "libcommon/log.h"
 #include "libcommon/runid.h"
@@ -19,7 +23,10 @@ struct refusal {
 	int64_t id;
 };
 
+#define REASON_MAX 128
+
 static TAILQ_HEAD(, refusal) refusals = TAILQ_HEAD_INITIALIZER(refusals);
+static struct excess excess;
 
 static void
 refusal_free(struct refusal *r)
@@ -47,7 +54,9 @@ front_refuse_recorded(
 	struct refusal *r;
 	struct msg m;
 
-	if ((r = calloc(1, sizeof(*r))) == NULL) {
+	excess.ms = front_times.refusals_ms;
+	if (!excess_permits(&excess, u->client.creds.uid, clock_boot_ms()) ||
+	    (r = calloc(1, sizeof(*r))) == NULL) {
 		front_refuse(u, id, "refused", GRANTS_REFUSED);
 		return;
 	}
@@ -78,5 +87,29 @@ front_refuse_user_gone(const struct user *u)
 			audit_client_forget(front.audit, r);
 			refusal_free(r);
 		}
+	}
+}
+
+void
+front_refuse_tick(int64_t now)
+{
+	char reason[REASON_MAX];
+	int64_t beyond;
+	struct msg m;
+	uint32_t uid;
+
+	while (excess_over(&excess, now, &uid, &beyond)) {
+		(void)snprintf(reason, sizeof(reason),
+		    "%" PRId64 " more requests were refused", beyond);
+		memset(&m, 0, sizeof(m));
+		m.type = MSG_TYPE_rec_refused;
+		m.u.rec_refused.peer_uid = uid;
+		m.u.rec_refused.request = "any";
+		m.u.rec_refused.code = "many";
+		m.u.rec_refused.reason = reason;
+		if (audit_client_send_lasting(front.audit, &m, NULL, NULL) ==
+		    -1)
+			log_warnx("uid %u: %s, and that is not on record",
+			    (unsigned)uid, reason);
 	}
 }

@@ -261,6 +261,7 @@ tick(int fd, short what, void *arg)
 	}
 	TAILQ_FOREACH_SAFE(j, &queue.jobs, entry, next)
 		qjob_deadlines(j);
+	client_submit_tick(clock_boot_ms());
 	if (queue.go) {
 		queue_record_tick();
 		egress_tick();

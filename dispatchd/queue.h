@@ -251,6 +251,8 @@ void client_tell_over(int64_t id, const struct queue_row *row);
 void client_wait(int64_t id, const struct msg_wait *m);
 /* Nobody needs the wait of that id any more; it may have been answered. */
 void client_forget(int64_t id);
+/* Of refusals that were counted only. */
+void client_submit_tick(int64_t now);
 void client_stop(int64_t id, const struct msg_job_halt *m);
 /* A run came to another state, or is over: those who wait for it hear. */
 void client_event(const struct queue_row *row, const char *detail);

@@ -1,11 +1,18 @@
 /* A request for a run: checked, its prompt taken in, then on disk. */
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/clock.h"
+#include "libcommon/excess.h"
 #include "libcommon/log.h"
 
 #include "dispatchd/queue.h"
+
+#define REFUSAL_CODE_MAX 32 /* msg.def */
+#define REFUSAL_WHY_MAX 512
 
 /* A run whose prompt is on its way here. */
 struct submit {
@@ -19,8 +26,11 @@ struct submit {
 	char *words[5]; /* owned: request, repo, base, tool, profile */
 	uint8_t *prompt;
 	size_t len;
+	/* Why it is refused, while that is recorded. */
+	char code[REFUSAL_CODE_MAX + 1], why[REFUSAL_WHY_MAX + 1];
 };
 
+static struct excess excess = { .ms = EXCESS_MS };
 static TAILQ_HEAD(, submit) submits = TAILQ_HEAD_INITIALIZER(submits);
 static size_t nsubmits;
 
@@ -38,24 +48,64 @@ submit_free(struct submit *s)
 	free(s);
 }
 
-/* Refused: by whom it was asked and why is on record. */
+/* It is refused whether or not that could be written down. */
+static void
+submit_refused(bool ok, void *arg)
+{
+	struct submit *s = arg;
+
+	if (!ok)
+		log_warnx("a refusal could not be recorded");
+	client_refuse(s->id, s->code, s->why);
+	submit_free(s);
+}
+
+/*
+ * Refused: by whom it was asked and why is on record before he hears of it. Of
+ * a user that is refused again and again the rest is counted.
+ */
 static void
 submit_refuse(struct submit *s, const char *code, const char *reason)
 {
 	struct msg m;
 
+	strlcpy(s->code, code, sizeof(s->code));
+	strlcpy(s->why, reason, sizeof(s->why));
+	if (s->stream != 0)
+		peer_stream_refuse(queue.frontend, s->stream, code);
+	s->stream = 0;
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_rec_refused;
 	m.u.rec_refused.peer_uid = s->row.uid;
 	m.u.rec_refused.peer_pid = s->pid;
 	m.u.rec_refused.request = "run";
-	m.u.rec_refused.code = code;
-	m.u.rec_refused.reason = reason;
-	audit_client_send_lasting(queue.audit, &m, NULL, NULL);
-	client_refuse(s->id, code, reason);
-	if (s->stream != 0)
-		peer_stream_refuse(queue.frontend, s->stream, code);
-	submit_free(s);
+	m.u.rec_refused.code = s->code;
+	m.u.rec_refused.reason = s->why;
+	if (!excess_permits(&excess, (uint32_t)s->row.uid, clock_boot_ms()))
+		submit_refused(true, s);
+	else if (audit_client_send(queue.audit, &m, submit_refused, s) == -1)
+		submit_refused(false, s);
+}
+
+void
+client_submit_tick(int64_t now)
+{
+	char reason[REFUSAL_WHY_MAX + 1];
+	int64_t beyond;
+	uint32_t uid;
+	struct msg m;
+
+	while (excess_over(&excess, now, &uid, &beyond)) {
+		(void)snprintf(reason, sizeof(reason),
+		    "%" PRId64 " more requests were refused", beyond);
+		memset(&m, 0, sizeof(m));
+		m.type = MSG_TYPE_rec_refused;
+		m.u.rec_refused.peer_uid = uid;
+		m.u.rec_refused.request = "run";
+		m.u.rec_refused.code = "many";
+		m.u.rec_refused.reason = reason;
+		(void)audit_client_send_lasting(queue.audit, &m, NULL, NULL);
+	}
 }
 
 static void

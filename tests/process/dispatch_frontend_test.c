@@ -18,13 +18,13 @@
 #include <unistd.h>
 
 #include "libcommon/clock.h"
+#include "libcommon/excess.h"
 #include "libcommon/log.h"
 
 #include "dispatchd/frontend.h"
 
 #define WAIT_MS 20000 /* for any one thing */
 #define QUIET_MS 100 /* nothing more comes within */
-#define PROMPT_MS 6000 /* for a prompt as a whole */
 #define INBOX_MAX 256
 #define STREAMS_MAX 40
 #define CLIENTS_MAX 40
@@ -32,6 +32,9 @@
 #define RUN_A "aaaaaaaaaaaa"
 #define RUN_B "bbbbbbbbbbbb"
 #define BIG (4 * 1024 * 1024)
+/* The frontend's own times are minutes; here they are these. */
+#define TEST_PROMPT_MS 6000
+#define TEST_REFUSALS_MS 3000
 
 enum end {
 	END_NONE,
@@ -552,6 +555,39 @@ START_TEST(test_rights)
 		        : rights[_i].type == MSG_TYPE_stop ? MSG_TYPE_job_halt
 		                                           : rights[_i].type);
 	ck_assert_uint_eq(audit.n, 0);
+}
+END_TEST
+
+/* So many records a user causes; the rest makes one, when time is over. */
+START_TEST(test_refusals)
+{
+	static const char *const none[] = { "status", NULL };
+	struct msg ack = { .type = MSG_TYPE_recorded }, m;
+	struct side *c = client_new();
+	int i;
+
+	table(2, none);
+	ack.u.recorded.count = 1;
+	for (i = 0; i < EXCESS_RECORDS_MAX + 5; i++) {
+		ask_plain(c, i + 1, MSG_TYPE_stop);
+		if (i < EXCESS_RECORDS_MAX) {
+			expect_id(&audit, MSG_TYPE_rec_refused);
+			send_(&audit, &ack);
+		}
+		expect_error(c, i + 1, "refused");
+	}
+	m = expect(&audit, MSG_TYPE_rec_refused);
+	ck_assert_int_eq(m.u.rec_refused.peer_uid, getuid());
+	ck_assert_str_eq(m.u.rec_refused.code, "many");
+	ck_assert_str_eq(
+	    m.u.rec_refused.reason, "5 more requests were refused");
+	msg_free(&m);
+	send_(&audit, &ack);
+	/* He begins anew. */
+	ask_plain(c, 99, MSG_TYPE_stop);
+	expect_id(&audit, MSG_TYPE_rec_refused);
+	send_(&audit, &ack);
+	expect_error(c, 99, "refused");
 }
 END_TEST
 
@@ -1462,6 +1498,7 @@ tests(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, world_start, world_stop);
 	tcase_add_loop_test(tc, test_rights, 0, N(rights));
+	tcase_add_test(tc, test_refusals);
 	tcase_add_loop_test(tc, test_prompt, 0, N(sizes));
 	tcase_add_test(tc, test_no_prompt);
 	tcase_add_test(tc, test_prompt_pressure);
@@ -1512,7 +1549,8 @@ main(int argc, char **argv)
 			verbose++;
 		else if (ch == 'x') {
 			log_init("dispatchd", debug, verbose);
-			front_prompt_ms = PROMPT_MS;
+			front_times.prompt_ms = TEST_PROMPT_MS;
+			front_times.refusals_ms = TEST_REFUSALS_MS;
 			if (proc_parse_self("dispatchd", argc, argv, &self) ==
 			    0)
 				dispatch_frontend_main(&self);

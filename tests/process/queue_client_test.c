@@ -4,6 +4,8 @@
 
 #include "dispatchd/queue.h"
 
+#include "libcommon/excess.h"
+
 #include "queue_world.h"
 
 /* --- ps ----------------------------------------------------------------- */
@@ -174,6 +176,39 @@ START_TEST(test_wait_forgotten)
 }
 END_TEST
 
+/* --- refusals ------------------------------------------------------------ */
+
+/* No answer before its record; and not as many records as there are wishes. */
+START_TEST(test_refusals)
+{
+	const struct side *f = &world.frontend, *a = &world.audit;
+	struct msg m = { .type = MSG_TYPE_job_submit, .id = 6000 };
+	size_t answers;
+	int i;
+
+	for (i = 0; i < EXCESS_RECORDS_MAX - 1; i++) {
+		ck_assert_int_eq(submit("no id", ""), MSG_TYPE_error);
+		refused("bad_request_id", "");
+	}
+	ck_assert_uint_eq(
+	    a->count[MSG_TYPE_rec_refused], EXCESS_RECORDS_MAX - 1);
+	world.play.records = RECORDS_HELD;
+	answers = f->count[MSG_TYPE_error];
+	m.u.job_submit.peer_uid = 1000;
+	m.u.job_submit.request = "no id";
+	m.u.job_submit.repo = m.u.job_submit.base = m.u.job_submit.tool =
+	    m.u.job_submit.profile = "";
+	say(&world.frontend, &m);
+	(void)heard(&world.audit, MSG_TYPE_rec_refused, EXCESS_RECORDS_MAX);
+	ck_assert_uint_eq(f->count[MSG_TYPE_error], answers);
+	/* The next one is beyond, and overtakes it. */
+	ck_assert_int_eq(submit("no id", ""), MSG_TYPE_error);
+	ck_assert_int_ne(f->last[MSG_TYPE_error].id, 6000);
+	quiet();
+	ck_assert_uint_eq(a->count[MSG_TYPE_rec_refused], EXCESS_RECORDS_MAX);
+}
+END_TEST
+
 /* --- how it ended -------------------------------------------------------- */
 
 /* A tool that was killed has no exit code: what ended it is said. */
@@ -211,6 +246,7 @@ tests(void)
 	tcase_add_test(tc, test_unrecordable);
 	tcase_add_test(tc, test_wait_forgotten);
 	tcase_add_test(tc, test_signal);
+	tcase_add_test(tc, test_refusals);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
