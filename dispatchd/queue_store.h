@@ -29,6 +29,8 @@
 #define QUEUE_STORE_VERSION 2 /* of the schema */
 #define QUEUE_STORE_WHY_MAX 512
 #define QUEUE_QUEUED_MAX 4096 /* runs that wait; more are refused */
+#define QUEUE_USER_QUEUED_MAX 1024 /* of one user, */
+#define QUEUE_USER_PROMPTS_MAX (512 * 1024 * 1024) /* and their prompts */
 #define QUEUE_LIVE_MAX 1024 /* networks that may be taken at a time */
 #define QUEUE_EVIDENCE_MAX 1024
 #define QUEUE_STEP_SUBMITTED 1 /* the number of the first step */

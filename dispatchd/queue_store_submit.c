@@ -48,6 +48,47 @@ fresh_id(struct queue_store *s, char run[RUNID_LEN + 1])
 	return store_error(s, STORE_STORAGE, "no id is free");
 }
 
+/* What of a user waits already: runs, and bytes of their prompts. */
+static int
+count_user(struct queue_store *s, int64_t uid, int64_t *runs, int64_t *bytes)
+{
+	sqlite3_stmt *st = NULL;
+	int r = -1;
+
+	if (sqlite3_prepare_v2(s->db,
+	        "SELECT count(*),coalesce(sum(prompt_bytes),0) FROM runs"
+	        " WHERE state='QUEUED' AND uid=?",
+	        -1, &st, NULL) == SQLITE_OK &&
+	    sqlite3_bind_int64(st, 1, uid) == SQLITE_OK &&
+	    sqlite3_step(st) == SQLITE_ROW) {
+		*runs = sqlite3_column_int64(st, 0);
+		*bytes = sqlite3_column_int64(st, 1);
+		r = 0;
+	} else
+		(void)store_sqlite(s, "cannot be read");
+	(void)sqlite3_finalize(st);
+	return r;
+}
+
+/* Nobody fills the queue, or its disk, for all others. */
+static int
+check_share(struct queue_store *s, int64_t uid, size_t len)
+{
+	int64_t runs, bytes;
+
+	if (count_user(s, uid, &runs, &bytes) == -1)
+		return -1;
+	if (runs >= QUEUE_USER_QUEUED_MAX)
+		return store_error(s, STORE_LIMIT,
+		    "%d runs of this user wait already", QUEUE_USER_QUEUED_MAX);
+	if (bytes + (int64_t)len > QUEUE_USER_PROMPTS_MAX)
+		return store_error(s, STORE_LIMIT,
+		    "the prompts of this user's waiting runs would be above "
+		    "%d bytes",
+		    QUEUE_USER_PROMPTS_MAX);
+	return 0;
+}
+
 static int
 check_new(struct queue_store *s, const struct queue_row *row, size_t len)
 {
@@ -66,7 +107,7 @@ check_new(struct queue_store *s, const struct queue_row *row, size_t len)
 	if (queued >= QUEUE_QUEUED_MAX)
 		return store_error(s, STORE_LIMIT,
 		    "the queue is full: %d runs wait", QUEUE_QUEUED_MAX);
-	return 0;
+	return check_share(s, row->uid, len);
 }
 
 static void

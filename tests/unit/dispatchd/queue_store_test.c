@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "dispatchd/queue_store_int.h"
+
 #include "store_fixture.h"
 #include "tests/words.h"
 
@@ -734,6 +736,50 @@ START_TEST(test_room_again)
 }
 END_TEST
 
+/* One user's waiting runs, or prompts, leave room for those of others. */
+START_TEST(test_share)
+{
+	static const char sql[] =
+	    "UPDATE runs SET prompt_bytes=536870912 WHERE request='s0'";
+	struct queue_store *s = fixture_open();
+	struct queue_time now;
+	struct queue_row r;
+	char id[16];
+	bool again;
+	int i;
+
+	queue_time_now(&now);
+	for (i = 0; i < QUEUE_USER_QUEUED_MAX; i++) {
+		snprintf(id, sizeof(id), "s%d", i);
+		fixture_submit(s, id, &r);
+	}
+	fixture_row(&r, "more");
+	ck_assert_int_eq(queue_store_submit(s, &r, NULL, 0, &now, &again), -1);
+	ck_assert_int_eq(queue_store_error(s), STORE_LIMIT);
+	ck_assert_ptr_nonnull(strstr(queue_store_why(s), "of this user"));
+	/* What is known is no more of them. */
+	fixture_row(&r, "s7");
+	ck_assert_int_eq(queue_store_submit(s, &r, NULL, 0, &now, &again), 0);
+	ck_assert(again);
+	fixture_row(&r, "s0");
+	r.uid = 1001;
+	ck_assert_int_eq(queue_store_submit(s, &r, NULL, 0, &now, &again), 0);
+	ck_assert_int_eq(sqlite3_exec(s->db, sql, NULL, NULL, NULL), SQLITE_OK);
+	fixture_row(&r, "bytes");
+	r.uid = 1001;
+	ck_assert_int_eq(
+	    queue_store_submit(s, &r, (const uint8_t *)"x", 1, &now, &again),
+	    -1);
+	ck_assert_int_eq(queue_store_error(s), STORE_LIMIT);
+	ck_assert_ptr_nonnull(strstr(queue_store_why(s), "prompts"));
+	r.uid = 1002;
+	ck_assert_int_eq(
+	    queue_store_submit(s, &r, (const uint8_t *)"x", 1, &now, &again),
+	    0);
+	queue_store_close(&s);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -743,6 +789,7 @@ main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, fixture_setup, fixture_teardown);
+	tcase_add_test(tc, test_share);
 	tcase_add_test(tc, test_submit);
 	tcase_add_test(tc, test_idempotent);
 	tcase_add_test(tc, test_prompts);
