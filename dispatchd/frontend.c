@@ -20,7 +20,8 @@
 #define LINKS 4
 
 struct front front;
-struct front_times front_times = { FRONTEND_PROMPT_MS, EXCESS_MS };
+struct front_times front_times = { FRONTEND_PROMPT_MS, FRONTEND_IDLE_MS,
+	EXCESS_MS };
 
 static struct event *ev_tick;
 

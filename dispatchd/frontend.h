@@ -27,14 +27,20 @@
 #define FRONTEND_LOOKS_MAX 16
 #define FRONTEND_WATCHES_MAX 256 /* runs that are waited for */
 #define FRONTEND_USER_WATCHES_MAX 64 /* by clients of one uid */
-#define FRONTEND_UP_MAX 32 /* prompts that pass through here */
-#define FRONTEND_DOWN_MAX 64 /* logs and bundles that do */
-#define FRONTEND_USER_RELAY_MAX 16 /* of either, of clients of one uid */
+/*
+ * Streams that pass through here. Prompts have places of their own, so that
+ * those who read logs keep nobody from asking for a run.
+ */
+#define FRONTEND_PROMPTS_MAX 32
+#define FRONTEND_USER_PROMPTS_MAX 8 /* of clients of one uid */
+#define FRONTEND_READS_MAX 64 /* logs and bundles */
+#define FRONTEND_USER_READS_MAX 16
 #define FRONTEND_TICK_MS 1000 /* deadlines are looked at so often */
 #define FRONTEND_CALL_MS 60000 /* a sibling answers within */
 #define FRONTEND_CREDIT_MS 10000 /* a client says that it will read */
 #define FRONTEND_STALL_MS 60000 /* and a prompt or bundle moves on */
 #define FRONTEND_PROMPT_MS 300000 /* a prompt has come whole within */
+#define FRONTEND_IDLE_MS 30000 /* a log's reader may pause, if others wait */
 
 struct call;
 struct waiter;
@@ -58,7 +64,7 @@ extern struct front front;
 
 /* Times that a test need not wait for. */
 struct front_times {
-	int64_t prompt_ms, refusals_ms;
+	int64_t prompt_ms, idle_ms, refusals_ms;
 };
 
 extern struct front_times front_times;
@@ -120,6 +126,7 @@ struct call {
 	uint32_t client_stream, stream;
 	int64_t max; /* bytes that it may have */
 	bool flowing; /* the source was told to send */
+	int64_t credit_ms; /* boot clock; when the sink gave credit last */
 	bool source_over, sink_over;
 	bool whole; /* it came to its end, and the sink wanted all of it */
 	size_t pending; /* passed on, not credited to the source yet */

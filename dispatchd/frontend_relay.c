@@ -7,9 +7,11 @@
 
 #include <string.h>
 
+#include "libcommon/clock.h"
 #include "libcommon/log.h"
 
 #include "dispatchd/frontend.h"
+#include "dispatchd/runs.h"
 
 static TAILQ_HEAD(, call) relays = TAILQ_HEAD_INITIALIZER(relays);
 static size_t nrelays;
@@ -44,29 +46,103 @@ sink(const struct call *c, uint32_t *id)
 
 /* --- begin and end ---------------------------------------------------- */
 
-/*
- * What comes in and what goes out have places of their own: who follows many
- * logs can still ask for a run.
+/* Of a client that is there: what it does not want any more is as good as gone.
  */
+static bool
+counts(const struct call *c, enum relay_way way)
+{
+	return c->user != NULL && c->way == way;
+}
+
+static bool
+same_user(const struct call *a, const struct call *b)
+{
+	return a->user->client.creds.uid == b->user->client.creds.uid;
+}
+
+/* What stands in the way of one more like c. */
+struct crowd {
+	size_t all, of_user, of_run;
+};
+
+static struct crowd
+crowd_of(const struct call *c, enum relay_way way)
+{
+	struct crowd n = { 0, 0, 0 };
+	const struct call *other;
+
+	TAILQ_FOREACH(other, &relays, relay) {
+		if (!counts(other, way))
+			continue;
+		n.all++;
+		n.of_user += same_user(other, c);
+		n.of_run += strcmp(other->run, c->run) == 0;
+	}
+	return n;
+}
+
+/*
+ * Bytes are on their way to a reader that has not asked for more for long: it
+ * is stopped, or does not mean to read. A log that has nothing to say is not
+ * held against its reader.
+ */
+static bool
+is_idle(const struct call *c)
+{
+	return c->flowing && c->pending > 0 &&
+	    clock_boot_ms() - c->credit_ms >= front_times.idle_ms;
+}
+
+/* End idle ones, as far as they are in the way of c, until there is room. */
+static void
+make_room(const struct call *c)
+{
+	struct call *other, *next;
+	struct crowd n;
+
+	TAILQ_FOREACH_SAFE(other, &relays, relay, next) {
+		n = crowd_of(c, RELAY_DOWN);
+		if (n.all < FRONTEND_READS_MAX &&
+		    n.of_user < FRONTEND_USER_READS_MAX &&
+		    n.of_run < RUNS_READERS_OF_RUN_MAX)
+			return;
+		if (!counts(other, RELAY_DOWN) || !is_idle(other))
+			continue;
+		if (n.all >= FRONTEND_READS_MAX ||
+		    (n.of_user >= FRONTEND_USER_READS_MAX &&
+		        same_user(other, c)) ||
+		    (n.of_run >= RUNS_READERS_OF_RUN_MAX &&
+		        strcmp(other->run, c->run) == 0))
+			front_call_fail(other, "timeout",
+			    "it was not read on, and others wait");
+	}
+}
+
 static const char *
 limits(const struct call *c, enum relay_way way, int64_t client_stream)
 {
-	size_t max = way == RELAY_UP ? FRONTEND_UP_MAX : FRONTEND_DOWN_MAX;
 	const struct call *other;
-	size_t all = 0, same = 0;
+	struct crowd n;
 
 	TAILQ_FOREACH(other, &relays, relay) {
-		all += other->way == way;
-		if (other->user == NULL)
-			continue;
-		if (other->user == c->user &&
+		if (other->user != NULL && other->user == c->user &&
 		    other->client_stream == client_stream)
 			return "this stream is in use";
-		same += other->way == way &&
-		    other->user->client.creds.uid == c->user->client.creds.uid;
 	}
-	if (all >= max || same >= FRONTEND_USER_RELAY_MAX)
-		return "too many streams are open";
+	if (way == RELAY_DOWN)
+		make_room(c);
+	n = crowd_of(c, way);
+	if (way == RELAY_UP) {
+		if (n.of_user >= FRONTEND_USER_PROMPTS_MAX)
+			return "this user sends too many prompts";
+		if (n.all >= FRONTEND_PROMPTS_MAX)
+			return "too many prompts are on their way";
+		return NULL;
+	}
+	if (n.of_user >= FRONTEND_USER_READS_MAX)
+		return "this user reads too many logs and bundles";
+	if (n.all >= FRONTEND_READS_MAX)
+		return "too many logs and bundles are being read";
 	return NULL;
 }
 
@@ -156,6 +232,7 @@ flow(struct call *c, size_t room)
 		return;
 	}
 	c->flowing = true;
+	c->credit_ms = clock_boot_ms();
 	if (!c->asked)
 		front_call_ask(c);
 	front_call_touch(c);
@@ -183,6 +260,7 @@ sink_ready(struct call *c)
 	if (n > c->pending)
 		n = c->pending;
 	c->pending -= n;
+	c->credit_ms = clock_boot_ms();
 	front_call_touch(c);
 	if (!c->source_over && (p = source(c, &id)) != NULL)
 		peer_stream_consumed(p, id, n);
@@ -200,6 +278,9 @@ source_data(struct call *c, const uint8_t *buf, size_t len)
 		front_call_fail(c, "unavailable", "the bytes cannot be passed");
 		return;
 	}
+	/* Time that a reader takes begins when there is something to read. */
+	if (c->pending == 0)
+		c->credit_ms = clock_boot_ms();
 	c->pending += len;
 	front_call_touch(c);
 }

@@ -34,6 +34,7 @@
 #define BIG (4 * 1024 * 1024)
 /* The frontend's own times are minutes; here they are these. */
 #define TEST_PROMPT_MS 6000
+#define TEST_IDLE_MS 5000
 #define TEST_REFUSALS_MS 3000
 
 enum end {
@@ -1340,7 +1341,7 @@ START_TEST(test_prompt_limits)
 	struct side *a = client_new(), *b = client_new(), *c = client_new();
 	int i;
 
-	for (i = 0; i < FRONTEND_USER_RELAY_MAX; i++) {
+	for (i = 0; i < FRONTEND_USER_PROMPTS_MAX; i++) {
 		ask_run(i % 2 == 0 ? a : b, i + 1, (uint32_t)(i + 1), 10);
 		expect_id(&queue, MSG_TYPE_job_submit);
 	}
@@ -1360,24 +1361,63 @@ START_TEST(test_prompt_limits)
 }
 END_TEST
 
-/* However many logs a uid follows, it can ask for a run. */
-START_TEST(test_log_limits)
+/* n logs of RUN_A are followed, and each has more than its reader takes. */
+static void
+follow_many(int n)
 {
-	struct side *a = client_new(), *b = client_new(), *c = client_new();
+	struct stream *in;
+	struct side *c = NULL;
+	struct msg m;
 	int i;
 
-	for (i = 0; i < FRONTEND_USER_RELAY_MAX; i++) {
-		ask_logs(i % 2 == 0 ? a : b, i + 1, (uint32_t)(i + 1));
-		expect_id(&runs, MSG_TYPE_logs);
+	for (i = 0; i < n; i++) {
+		if (i % 4 == 0)
+			c = client_new();
+		in = ask_logs(c, i + 1, (uint32_t)(i + 1));
+		in->slow = true;
+		m = expect(&runs, MSG_TYPE_logs);
+		stream_out(&runs, (uint32_t)m.u.logs.stream, 2 * PEER_WINDOW);
+		msg_free(&m);
+		UNTIL(in->len == PEER_WINDOW);
 	}
-	ask_logs(c, 40, 40);
-	expect_error(c, 40, "limit");
-	ask_run(c, 41, 41, 10);
+}
+
+/* Who reads all the logs that he may can still ask for a run. */
+START_TEST(test_logs_share)
+{
+	struct side *c;
+
+	follow_many(FRONTEND_USER_READS_MAX);
+	c = client_new();
+	ask_logs(c, 1, 1);
+	expect_error(c, 1, "limit");
+	ask_run(c, 2, 2, 10);
 	expect_id(&queue, MSG_TYPE_job_submit);
-	side_free(a);
-	alive();
-	ask_logs(c, 42, 42);
-	expect_id(&runs, MSG_TYPE_logs);
+}
+END_TEST
+
+/* A reader that does not read on keeps its place until another wants it. */
+START_TEST(test_logs_idle)
+{
+	struct side *c;
+	struct msg m;
+	int64_t end;
+
+	follow_many(FRONTEND_USER_READS_MAX);
+	end = clock_boot_ms() + TEST_IDLE_MS;
+	while (clock_boot_ms() < end)
+		turn(10);
+	ck_assert_uint_eq(clients[0].n, 0);
+	c = client_new();
+	ask_logs(c, 1, 1);
+	m = expect(&runs, MSG_TYPE_logs);
+	msg_free(&m);
+	expect_error(&clients[0], 1, "timeout");
+	quiet();
+	/* One was enough. */
+	ck_assert_uint_eq(clients[0].n, 0);
+	UNTIL(runs.stream[0].end == END_ABORTED);
+	ck_assert_int_eq(runs.stream[1].end, END_NONE);
 }
 END_TEST
 
@@ -1522,7 +1562,8 @@ tests(void)
 	tcase_add_test(tc, test_control_slow);
 	tcase_add_loop_test(tc, test_garbage, 0, N(garbage));
 	tcase_add_test(tc, test_prompt_limits);
-	tcase_add_test(tc, test_log_limits);
+	tcase_add_test(tc, test_logs_share);
+	tcase_add_test(tc, test_logs_idle);
 	tcase_add_test(tc, test_connections);
 	tcase_add_test(tc, test_invalid);
 	tcase_add_test(tc, test_drain);
@@ -1550,6 +1591,7 @@ main(int argc, char **argv)
 		else if (ch == 'x') {
 			log_init("dispatchd", debug, verbose);
 			front_times.prompt_ms = TEST_PROMPT_MS;
+			front_times.idle_ms = TEST_IDLE_MS;
 			front_times.refusals_ms = TEST_REFUSALS_MS;
 			if (proc_parse_self("dispatchd", argc, argv, &self) ==
 			    0)
