@@ -32,9 +32,7 @@
 #define ENGINE_RECONNECT_MS 250 /* to the events; doubles */
 #define ENGINE_RECONNECT_MAX_MS 10000
 #define ENGINE_EVENT_MAX 65536 /* bytes of one */
-#define ENGINE_STDERR_LAST 4096
-#define ENGINE_STDERR_TEXT 8192 /* escaped */
-#define ENGINE_STDERR_LINES 32 /* of at most 16 KiB each */
+#define ENGINE_STDERR_TEXT 160 /* of PID 1's last line, escaped */
 #define ENGINE_ASKED_MAX 1024 /* runs of which we know what we asked */
 
 struct engine;

@@ -351,6 +351,8 @@ request_container(const struct msg *m)
 		return m->u.engine_inspect.container;
 	case MSG_TYPE_engine_kill:
 		return m->u.engine_kill.container;
+	case MSG_TYPE_engine_stderr:
+		return m->u.engine_stderr.container;
 	case MSG_TYPE_engine_remove:
 		return m->u.engine_remove.container;
 	default:

@@ -85,6 +85,7 @@ struct qjob {
 	/* Taking it down; again: it goes back to QUEUED. */
 	bool removing, again;
 	bool egress_down, container_down, runs_down; /* in this order */
+	bool words_asked; /* what PID 1 printed, which goes with it */
 	bool shut_tried; /* egressd was asked to close it, and did not */
 	bool finished; /* PID 1 was told to leave */
 	bool has_bundle;

@@ -433,7 +433,7 @@ static const struct {
 	        { "start " RUN, "running pid code -1 started" },
 	        { "create " RUN, "error conflict" },
 	        { "list", "listed c " RUN "=running n " RUN },
-	        { "stderr " RUN, "agent-cli: \\x1b[0mno AGENT_SANDBOX\\x0a" },
+	        { "stderr " RUN, "agent-cli: \\x1b[0mno AGENT_SANDBOX" },
 	        { "kill " RUN, "done" }, { "kill " RUN, "done" },
 	        { "inspect " RUN, "exited code 137 started" },
 	        { "start " RUN, "exited code 137 started" },
@@ -933,7 +933,7 @@ real_life(void)
 	status_is("NoNewPrivs:\t", "1");
 	status_is("Seccomp:\t", "2");
 	step("list", "listed c " RUN "=running n " RUN, "real");
-	step("stderr " RUN, "PID 1 \\x1b says\\x0a", "real");
+	step("stderr " RUN, "PID 1 \\x1b says", "real");
 	step("kill " RUN, "done", "real");
 	expect_event("die " RUN " 137;");
 	step("inspect " RUN, "exited code 137 started", "real");

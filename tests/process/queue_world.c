@@ -45,6 +45,7 @@ static size_t nmade;
 static struct {
 	char run[RUNID_LEN + 1];
 	char to[17];
+	char evidence[513];
 } records[RECORDS_MAX];
 static size_t nrecords;
 static int64_t owed; /* records that were not answered */
@@ -232,6 +233,16 @@ play_engine(const struct msg *m)
 		container_is(m->u.engine_kill.run, "exited");
 		answer(&world.engine, MSG_TYPE_engine_done, m->id);
 		break;
+	case MSG_TYPE_engine_stderr:
+		if (world.play.words == NULL) {
+			(void)peer_send_error(world.engine.p, m->id,
+			    "unavailable", "so it is played");
+			break;
+		}
+		a.type = MSG_TYPE_engine_stderr_answer;
+		a.u.engine_stderr_answer.text = world.play.words;
+		say(&world.engine, &a);
+		break;
 	case MSG_TYPE_engine_remove:
 		container_is(m->u.engine_remove.run, "absent");
 		answer(&world.engine, MSG_TYPE_engine_done, m->id);
@@ -361,6 +372,8 @@ play_audit(const struct msg *m)
 		ck_assert_uint_lt(nrecords, RECORDS_MAX);
 		strlcpy(records[nrecords].run, m->u.rec_run_state.run,
 		    sizeof(records[0].run));
+		strlcpy(records[nrecords].evidence, m->u.rec_run_state.evidence,
+		    sizeof(records[0].evidence));
 		strlcpy(records[nrecords++].to, m->u.rec_run_state.to,
 		    sizeof(records[0].to));
 	}
@@ -386,6 +399,20 @@ records_of(const char *run, const char *to)
 		n += strcmp(records[i].run, run) == 0 &&
 		    strcmp(records[i].to, to) == 0;
 	return n;
+}
+
+const char *
+evidence_of(const char *run, const char *to)
+{
+	size_t i;
+
+	UNTIL(records_of(run, to) > 0);
+	for (i = nrecords; i > 0; i--) {
+		if (strcmp(records[i - 1].run, run) == 0 &&
+		    strcmp(records[i - 1].to, to) == 0)
+			break;
+	}
+	return records[i - 1].evidence;
 }
 
 /* --- egressd and the parent ------------------------------------------- */

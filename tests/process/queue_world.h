@@ -46,6 +46,7 @@ struct play {
 	bool begin; /* PID 1 begins when it is told */
 	bool leave; /* and leaves when all is stored */
 	int64_t exit_code; /* of a container that is exited */
+	const char *words; /* of its PID 1; NULL: they are not to be had */
 	bool files_stay; /* runs cannot remove */
 	const char *times; /* of the profile */
 	const char *sync_error; /* of runs.sync; NULL: it is taken */
@@ -145,6 +146,8 @@ void egressd_returns(void);
 size_t creates_of(const char *run);
 /* How often it was recorded that the run came to this state. */
 size_t records_of(const char *run, const char *to);
+/* On what evidence, the last time; waits for the first. */
+const char *evidence_of(const char *run, const char *to);
 
 /* For main(): -x ROLE is the queue, else tests run. */
 int world_main(int argc, char **argv, int (*tests)(void));
