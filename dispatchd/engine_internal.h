@@ -109,6 +109,7 @@ struct job {
 	const char *code; /* of it; NULL: none */
 	char field[ENGINE_FIELD_MAX];
 	bool adopted;
+	bool look; /* engine.info: the image that is pinned stays */
 	bool raw; /* the next GET is answered by something else than JSON */
 	unsigned tries; /* of what is under way */
 	struct listing *listing; /* engine.list */

@@ -432,6 +432,7 @@ job_submit(struct engine *e, const struct msg *m)
 	}
 	if (container != NULL)
 		strlcpy(j->container, container, sizeof(j->container));
+	j->look = m->type == MSG_TYPE_engine_info && m->u.engine_info.look;
 	if (m->type == MSG_TYPE_engine_create)
 		take_want(j, &m->u.engine_create);
 	jobs_serve(e);

@@ -237,6 +237,13 @@ void egress_status(struct qjob *j);
 void recover_begin(void);
 void recover_event(const struct msg_engine_event *m);
 
+/* queue_engine.c: what status shows of the container engine */
+void engine_asked(void); /* it was, for the first time */
+/* What came of an engine.info; NULL: nothing. */
+void engine_informed(const struct msg *m);
+/* Something came from it, which may mean that more has changed. */
+void engine_heard(const struct msg *m);
+
 /* queue_submit.c: a request for a run */
 void client_submit(int64_t id, const struct msg_job_submit *m);
 void client_stream_data(uint32_t stream, const uint8_t *buf, size_t len);

@@ -189,9 +189,20 @@ static void
 engine_info(int64_t id)
 {
 	struct msg m = plain(MSG_TYPE_engine_info_answer, id);
+	const char *warning = "no run can be made";
 
+	if (world.play.info_error != NULL) {
+		(void)peer_send_error(world.engine.p, id, world.play.info_error,
+		    "so it is played");
+		return;
+	}
 	m.u.engine_info_answer.version = m.u.engine_info_answer.api = "1.40";
-	m.u.engine_info_answer.image_id = "sha256:1";
+	m.u.engine_info_answer.image_id =
+	    world.play.image_gone ? "" : "sha256:1";
+	if (world.play.image_gone) {
+		m.u.engine_info_answer.warnings.v = &warning;
+		m.u.engine_info_answer.warnings.n = 1;
+	}
 	say(&world.engine, &m);
 }
 
@@ -650,7 +661,7 @@ world_reload(void)
 }
 
 void
-world_spawn(void)
+world_spawn_only(void)
 {
 	struct proc_spec spec = { .role = "queue" };
 	struct msg go = plain(MSG_TYPE_go, 0);
@@ -668,6 +679,12 @@ world_spawn(void)
 	heard(&world.parent, MSG_TYPE_ready, 1);
 	world_reload();
 	say(&world.parent, &go);
+}
+
+void
+world_spawn(void)
+{
+	world_spawn_only();
 	heard(&world.engine, MSG_TYPE_engine_list, 1);
 }
 

@@ -56,6 +56,8 @@ struct play {
 	const char
 	    *proof_denials; /* how often its own is denied; NULL: never */
 	int64_t denied; /* of all, as egressd says */
+	const char *info_error; /* of engine.info; NULL: it is answered */
+	bool image_gone; /* then it says that there is none */
 	bool renamed; /* no container has its run's name */
 };
 
@@ -81,6 +83,7 @@ void world_stop(void);
 /* It goes, and comes back to the same directory; kill: without a word. */
 void world_kill(void);
 void world_spawn(void);
+void world_spawn_only(void); /* the engine may not answer */
 /* The configuration once more, with world.play.config. */
 void world_reload(void);
 /* A directory below which the queue's is; world_stop removes it. */
