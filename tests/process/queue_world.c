@@ -455,9 +455,27 @@ egress_sums(int64_t id)
 }
 
 static void
-play_egressd(const struct msg *m)
+egress_opens(const struct msg *m)
 {
 	struct msg a = plain(MSG_TYPE_run_opened, m->id);
+	char proxy[64], canary[64];
+
+	snprintf(proxy, sizeof(proxy), "%s:%d", m->u.run_open.address,
+	    world.play.proxy_port);
+	snprintf(canary, sizeof(canary), "%s:%d", m->u.run_open.address,
+	    world.play.canary_port);
+	a.u.run_opened.interface = "bh-x";
+	a.u.run_opened.listener = proxy;
+	a.u.run_opened.canary = canary;
+	a.u.run_opened.enforced = world.play.enforced;
+	a.u.run_opened.generation = 1;
+	say(&world.egressd, &a);
+}
+
+static void
+play_egressd(const struct msg *m)
+{
+	struct msg a = plain(MSG_TYPE_run_closed, m->id);
 
 	switch (m->type) {
 	case MSG_TYPE_run_open:
@@ -466,11 +484,7 @@ play_egressd(const struct msg *m)
 			    world.play.egress_error, world.play.egress_reason);
 			break;
 		}
-		a.u.run_opened.interface = "bh-x";
-		a.u.run_opened.listener = a.u.run_opened.canary = "10.0.0.1:1";
-		a.u.run_opened.enforced = world.play.enforced;
-		a.u.run_opened.generation = 1;
-		say(&world.egressd, &a);
+		egress_opens(m);
 		break;
 	case MSG_TYPE_run_close:
 		if (world.play.egress_error != NULL &&
@@ -478,7 +492,6 @@ play_egressd(const struct msg *m)
 			(void)peer_send_error(world.egressd.p, m->id, "refused",
 			    world.play.egress_reason);
 		else {
-			a.type = MSG_TYPE_run_closed;
 			a.u.run_closed.known = true;
 			a.u.run_closed.denied = world.play.denied;
 			say(&world.egressd, &a);
@@ -738,6 +751,8 @@ play_well(void)
 		.tool = "sh",
 		.pool = "10.201.0.0/16",
 		.enforced = true,
+		.proxy_port = 3128,
+		.canary_port = 3129,
 		.phase = "new",
 		.prove = true,
 		.proof_ok = true,

@@ -38,6 +38,7 @@ struct play {
 	const char *tool; /* its one tool, and the default */
 	enum msg_type mute; /* the engine does not answer this; 0: all */
 	enum records records;
+	int proxy_port, canary_port; /* as egressd has them */
 	bool enforced; /* egressd has packet rules */
 	const char *egress_error, *egress_reason; /* in place of run.opened */
 	const char *phase; /* of a PID 1 that connects; NULL: it does not */
