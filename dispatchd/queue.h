@@ -11,6 +11,7 @@
 
 #include <event2/event.h>
 
+#include "libcommon/agent.h"
 #include "libcommon/audit.h"
 #include "libcommon/netaddr.h"
 #include "libcommon/peer.h"
@@ -25,8 +26,7 @@
 #define QUEUE_ENGINE_MS 120000 /* the engine, which may pull at a disk */
 #define QUEUE_PROOF_MS 60000 /* from the start to the proof */
 #define QUEUE_RECONNECT_MS 60000 /* PID 1 comes back */
-/* From the tool's end to the bundle; PID 1 takes GIT_HARVEST_MS at most. */
-#define QUEUE_HARVEST_MS 720000
+#define QUEUE_HARVEST_MS HARVEST_WAIT_MS /* from the tool's end */
 #define QUEUE_LEAVE_MS 10000 /* PID 1 leaves when told */
 #define QUEUE_GRACE_MS 10000 /* between TERM and KILL */
 #define QUEUE_TICK_MS 500 /* deadlines are looked at so often */

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/agent.h"
 #include "libcommon/clock.h"
 #include "libcommon/log.h"
 
 #include "dispatchd/queue.h"
 
-#define PROOF_DENIAL "bulkhead.invalid:443 host"
 #define WHERE_MAX (NETADDR_TEXT_MAX + 24) /* address:port */
 
 /* --- opening ---------------------------------------------------------------
