@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "libcommon/log.h"
+#include "libcommon/sibling.h"
 
 #include "dispatchd/engine_internal.h"
 
@@ -117,7 +118,7 @@ job_answer(struct job *j, struct msg *m)
 {
 	m->id = j->id;
 	if (j->type != MSG_TYPE_none)
-		peer_send(j->engine->queue, m);
+		sibling_send(j->engine->queue, m);
 	else
 		events_settled(j->engine);
 	job_end(j);
