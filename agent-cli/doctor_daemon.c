@@ -43,22 +43,30 @@ nft(const char *what, const char *value)
 		    "start egressd as root, with \"nft\": true", "%s", value);
 }
 
+/* As the queue of dispatchd saw it last. */
 static void
 engine(const char *what, const char *value)
 {
-	static const char *const bad[] = { "unavailable", "unreachable", "lost",
-		"LOST", "no answer", "absent", "down" };
-	size_t i;
+	const char *fix = "start the engine, or mend \"engine\" in "
+	                  "dispatchd.conf";
 
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		if (begins(value, bad[i])) {
-			doctor_say(FINDING_FAIL, what,
-			    "start the engine; see \"engine\" in "
-			    "dispatchd.conf",
-			    "%s", value);
-			return;
-		}
-	doctor_say(FINDING_OK, what, NULL, "%s", value);
+	if (begins(value, "reachable"))
+		doctor_say(FINDING_OK, what, NULL, "%s", value);
+	else
+		doctor_say(begins(value, "asked") ? FINDING_WARN : FINDING_FAIL,
+		    what, fix, "%s", value);
+}
+
+static void
+image(const char *what, const char *value)
+{
+	if (strcmp(value, "absent") != 0)
+		doctor_say(FINDING_OK, what, NULL, "%s", value);
+	else
+		doctor_say(FINDING_FAIL, what,
+		    "build it by deploy/image/build.sh, or mend \"image\" in "
+		    "dispatchd.conf",
+		    "%s", value);
 }
 
 /* "seccomp on, landlock 4", for each process. */
@@ -84,8 +92,10 @@ state(const char *name, const char *key, const char *value)
 	free(shown);
 	if (strcmp(key, "nft") == 0)
 		nft(what, value);
-	else if (strcmp(key, "engine") == 0)
+	else if (strcmp(key, "engine_state") == 0)
 		engine(what, value);
+	else if (strcmp(key, "image_id") == 0)
+		image(what, value);
 	else if (begins(value, "seccomp "))
 		sandbox(what, value);
 }

@@ -24,7 +24,8 @@
 /*
  * A harvest: first what is not committed, then what the names of the bundle
  * are, then the bundle. Each has its own time, so that a work tree that git
- * cannot get through does not cost the commits. QUEUE_HARVEST_MS is longer.
+ * cannot get through does not cost the commits. All of it is to be over within
+ * HARVEST_AGENT_MS.
  */
 #define GIT_REST_MS (4 * 60 * 1000)
 #define GIT_ADD_MS (3 * 60 * 1000) /* it reads every changed file */

@@ -118,9 +118,10 @@ static void
 text_of_bad(const struct probe *p, char *text, size_t len)
 {
 	char a[NETADDR_TEXT_MAX], num[16];
-	const char *verb = p->out.met == MET_UNABLE ? "not tried" : "violation";
+	const char *verb =
+	    p->out.met == MET_UNABLE ? PROOF_NOT_TRIED : PROOF_VIOLATION;
 
-	(void)snprintf(text, len, "%s: %s%s%s port %u%s%s: %s", verb,
+	(void)snprintf(text, len, "%s%s%s%s port %u%s%s: %s", verb,
 	    p->addr.family == AF_INET6 ? "[" : "", netaddr_text(&p->addr, a),
 	    p->addr.family == AF_INET6 ? "]" : "", p->port,
 	    p->name != NULL ? " " : "", p->name != NULL ? p->name : "",

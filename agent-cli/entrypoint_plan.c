@@ -76,7 +76,7 @@ add_text(struct planner *pl, const char *check, enum probe_kind kind,
 static int
 plan_doors(struct planner *pl)
 {
-	if (add(pl, "proxy answers", PROBE_PROXY, &pl->proxy, pl->proxy_port,
+	if (add(pl, PROOF_PROXY_CHECK, PROBE_PROXY, &pl->proxy, pl->proxy_port,
 	        NULL) == -1)
 		return -1;
 	if (add(pl, "canary tcp", PROBE_TCP, &pl->canary, pl->canary_port,

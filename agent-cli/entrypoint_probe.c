@@ -199,8 +199,8 @@ start(struct attempt *a)
 static void
 connected(struct attempt *a)
 {
-	char ask[] = "CONNECT " PROBE_PROXY_NAME ":443 HTTP/1.1\r\n"
-	             "Host: " PROBE_PROXY_NAME ":443\r\n\r\n";
+	char ask[] = "CONNECT " PROOF_PROXY_NAME ":443 HTTP/1.1\r\n"
+	             "Host: " PROOF_PROXY_NAME ":443\r\n\r\n";
 	uint8_t query[DNS_QUERY_MAX];
 	const void *out = ask;
 	size_t n = sizeof(ask) - 1;

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libcommon/agent.h"
 #include "libcommon/msg.h"
 #include "libcommon/netaddr.h"
 
@@ -21,8 +22,6 @@
 #define PROBE_MS 5000 /* all probes together */
 #define PROBE_QUIET_MS 300 /* silence for so long is as good as an error */
 #define PROBE_DNS_QUIET_MS 1000 /* the engine's resolver asks others first */
-
-#define PROBE_PROXY_NAME "bulkhead.invalid" /* what the proxy is asked for */
 
 /* What is tried, which also says what it may meet. */
 enum probe_kind {

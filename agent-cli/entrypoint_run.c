@@ -25,6 +25,9 @@
 #define EXIT_NO_PROGRAM 127
 #define EXIT_NO_EXEC 126
 
+_Static_assert(GIT_HARVEST_MS + WORKER_SLACK_MS <= HARVEST_AGENT_MS,
+    "a harvest takes longer than dispatchd knows");
+
 static void start_tool(struct entry *e);
 
 static const struct msg_agent_start *

@@ -110,8 +110,8 @@ unproven(struct entry *e, const char *why)
 	e->report.n = 1;
 	e->report.names[0] = "probes";
 	e->report.texts[0] = e->report.text[0];
-	(void)snprintf(
-	    e->report.text[0], sizeof(e->report.text[0]), "not tried: %s", why);
+	(void)snprintf(e->report.text[0], sizeof(e->report.text[0]),
+	    PROOF_NOT_TRIED "%s", why);
 }
 
 static void

@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <event2/event.h>
 #include <openssl/evp.h>
@@ -19,6 +18,7 @@
 #include "libcommon/msg.h"
 #include "libcommon/peer.h"
 #include "libcommon/proc.h"
+#include "libcommon/sibling.h"
 
 #include "dispatchd/engine_internal.h"
 
@@ -31,13 +31,12 @@
 
 static void engine_dispatch_parent(struct peer *, struct msg *, int, void *);
 static void engine_dispatch_queue(struct peer *, struct msg *, int, void *);
-static void gone(struct peer *, enum peer_end, const char *, void *);
 
 static const struct peer_ops parent_ops = { .message = engine_dispatch_parent,
-	.gone = gone };
+	.gone = sibling_gone };
 
 static const struct peer_ops queue_ops = { .message = engine_dispatch_queue,
-	.gone = gone };
+	.gone = sibling_gone };
 
 void
 engine_event(
@@ -50,7 +49,7 @@ engine_event(
 	m.u.engine_event.run = run;
 	m.u.engine_event.what = what;
 	m.u.engine_event.detail = detail;
-	peer_send(e->queue, &m);
+	sibling_send(e->queue, &m);
 }
 
 /* --- links ------------------------------------------------------------------
@@ -111,13 +110,6 @@ engine_dispatch_queue(struct peer *p, struct msg *m, int fd, void *arg)
 	job_submit(e, m);
 }
 
-/* Without the queue there is nobody to work for: the parent ends us all. */
-static void
-gone(struct peer *p, enum peer_end end, const char *why, void *arg)
-{
-	_exit(0);
-}
-
 /* --- start ------------------------------------------------------------------
  */
 
@@ -133,15 +125,11 @@ hash_warm(void)
 }
 
 static struct peer *
-link_new(struct engine *e, int fd, enum msg_side side, const char *name,
+link_to(struct engine *e, int fd, enum msg_side side, const char *name,
     const struct peer_ops *ops)
 {
-	struct peer *p = peer_new(e->base, fd, PEER_SIBLING, SIDE_ENGINE, side,
-	    "engine", name, ops, e);
-
-	if (p == NULL)
-		fatalx("no memory for the link to %s", name);
-	return p;
+	return sibling_link(
+	    e->base, fd, SIDE_ENGINE, side, "engine", name, ops, e);
 }
 
 void
@@ -149,7 +137,6 @@ engine_main(const struct proc_self *self)
 {
 	struct engine *e = xcalloc(1, sizeof(*e));
 	struct sandbox_state state;
-	struct msg ready = { .type = MSG_TYPE_ready };
 
 	if (self->nlinks != LINKS)
 		fatalx("engine: %u links", self->nlinks);
@@ -164,12 +151,10 @@ engine_main(const struct proc_self *self)
 	e->http = http_new(e->base);
 	e->events = events_new(e);
 	e->parent =
-	    link_new(e, PROC_FD_PARENT, SIDE_PARENT, "parent", &parent_ops);
-	e->queue = link_new(e, PROC_FD_FIRST, SIDE_QUEUE, "queue", &queue_ops);
+	    link_to(e, PROC_FD_PARENT, SIDE_PARENT, "parent", &parent_ops);
+	e->queue = link_to(e, PROC_FD_FIRST, SIDE_QUEUE, "queue", &queue_ops);
 
-	ready.u.ready.seccomp = state.seccomp;
-	ready.u.ready.landlock = state.landlock;
-	peer_send(e->parent, &ready);
+	sibling_send_ready(e->parent, &state);
 	event_base_dispatch(e->base);
 	fatalx("the event loop ended");
 }

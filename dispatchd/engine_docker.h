@@ -172,12 +172,11 @@ void engine_parse_message(
 /* --- engine_docker_stream.c ------------------------------------------ */
 
 /*
- * The standard error (type 2) of a multiplexed log, its last bytes only, as
- * escaped text in out. What follows a truncated or unknown frame is left.
- * Returns false when there was one.
+ * The standard error (type 2) of a multiplexed log without its last newlines,
+ * as escaped text in out: as much of its end as fits. What follows a truncated
+ * or unknown frame is left. Returns false when there was one.
  */
-bool engine_parse_log(
-    const uint8_t *buf, size_t len, size_t last, char *out, size_t outlen);
+bool engine_parse_log(const uint8_t *buf, size_t len, char *out, size_t outlen);
 
 /* One event of a container that carries this instance's label. */
 struct engine_happened {

@@ -175,6 +175,7 @@ on_ended(const struct http_answer *a, void *arg)
 	log_debug("the events ended: %s", a->why);
 	ev->open = false;
 	session_lost(ev->engine);
+	engine_event(ev->engine, NULL, "lost", NULL);
 	retry(ev);
 }
 

@@ -207,8 +207,8 @@ kill_start(struct job *j, const struct http_answer *a)
 	look_again(j);
 }
 
-/* --- standard error
- * ------------------------------------------------------------ */
+/* --- standard error -------------------------------------------------------
+ */
 
 static void
 on_log(struct job *j, const struct http_answer *a)
@@ -220,8 +220,8 @@ on_log(struct job *j, const struct http_answer *a)
 		job_refused(j, a);
 		return;
 	}
-	engine_parse_log((const uint8_t *)a->body, a->len, ENGINE_STDERR_LAST,
-	    text, sizeof(text));
+	(void)engine_parse_log(
+	    (const uint8_t *)a->body, a->len, text, sizeof(text));
 	m.u.engine_stderr_answer.text = text;
 	job_answer(j, &m);
 }
@@ -240,8 +240,8 @@ on_before_log(struct job *j, const struct http_answer *a)
 	if (own_state(j, a, &st) == -1)
 		return;
 	j->raw = true;
-	job_get(j, on_log, "/containers/%s/logs?stdout=0&stderr=1&tail=%d",
-	    j->container, ENGINE_STDERR_LINES);
+	job_get(j, on_log, "/containers/%s/logs?stdout=0&stderr=1&tail=1",
+	    j->container);
 }
 
 void

@@ -5,7 +5,8 @@
  *
  * The API is asked for anew behind every lost connection: the engine may have
  * been replaced meanwhile. The image is not: what its name means may have been
- * changed under us, and only engine.info may take that up.
+ * changed under us, and only engine.info may take that up, unless it is to
+ * look.
  */
 
 #include <stdarg.h>
@@ -53,7 +54,8 @@ no_image(struct job *j, const char *code, const char *fmt, ...)
 		job_fail(j, code, "%s", why);
 		return;
 	}
-	engine_image_free(&j->engine->session.image);
+	if (!j->look)
+		engine_image_free(&j->engine->session.image);
 	strlcpy(j->said, "no run can be made: ", ENGINE_WARNING_MAX + 1);
 	strlcat(j->said, why, ENGINE_WARNING_MAX + 1);
 	begin(j);
@@ -95,10 +97,35 @@ on_image(struct job *j, const struct http_answer *a)
 	begin(j);
 }
 
+/* Is the one that is pinned still there? Another does not take its place. */
+static void
+on_pinned(struct job *j, const struct http_answer *a)
+{
+	char message[ENGINE_MESSAGE_MAX];
+
+	if (a->status == 200) {
+		begin(j);
+		return;
+	}
+	engine_parse_message(a->body, a->len, message);
+	if (a->status == 404)
+		no_image(j, "image_absent",
+		    "the engine has lost the image %.64s that runs are made from",
+		    j->engine->image);
+	else
+		no_image(j, "internal", "the engine answers %ld: %s", a->status,
+		    message);
+}
+
 static void
 ask_image(struct job *j)
 {
-	job_get(j, on_image, "/images/%s/json", j->engine->image);
+	const struct engine_image *pinned = j->engine->session.image;
+
+	if (j->look && pinned != NULL)
+		job_get(j, on_pinned, "/images/%s/json", pinned->id);
+	else
+		job_get(j, on_image, "/images/%s/json", j->engine->image);
 }
 
 static void
@@ -153,9 +180,11 @@ on_version(struct job *j, const struct http_answer *a)
 		    s->version.min_api, s->version.api);
 		return;
 	}
+	/* Looking at what is known already is not worth a line. */
+	if (!j->look)
+		log_info("engine %s, API 1.%d", s->version.version, api);
 	s->api = (unsigned)api;
 	s->negotiated = true;
-	log_info("engine %s, API 1.%u", s->version.version, s->api);
 	job_get(j, on_info, "/info");
 }
 
@@ -202,10 +231,11 @@ session_info(struct job *j, const struct http_answer *a)
 	const struct session *s = &j->engine->session;
 	struct msg m = { .type = MSG_TYPE_engine_info_answer };
 	const char *warnings[ENGINE_WARNINGS_MAX];
+	bool absent = j->said[0] != '\0';
 	char api[16];
 	size_t i, n = 0;
 
-	if (s->image == NULL)
+	if (absent)
 		warnings[n++] = j->said;
 	for (i = 0; i < s->info.nwarnings && n < ENGINE_WARNINGS_MAX; i++)
 		warnings[n++] = s->info.warnings[i];
@@ -213,7 +243,7 @@ session_info(struct job *j, const struct http_answer *a)
 	snprintf(api, sizeof(api), "1.%u", s->api);
 	m.u.engine_info_answer.version = s->version.version;
 	m.u.engine_info_answer.api = api;
-	m.u.engine_info_answer.image_id = s->image != NULL ? s->image->id : "";
+	m.u.engine_info_answer.image_id = absent ? "" : s->image->id;
 	m.u.engine_info_answer.live_restore = s->info.live_restore;
 	m.u.engine_info_answer.memory = s->info.memory;
 	m.u.engine_info_answer.cpus = s->info.cpus;

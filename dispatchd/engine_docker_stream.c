@@ -71,8 +71,7 @@ gather(const uint8_t *buf, size_t len, uint8_t *text, bool *whole)
 }
 
 bool
-engine_parse_log(
-    const uint8_t *buf, size_t len, size_t last, char *out, size_t outlen)
+engine_parse_log(const uint8_t *buf, size_t len, char *out, size_t outlen)
 {
 	uint8_t *text = malloc(len > 0 ? len : 1);
 	bool whole;
@@ -82,9 +81,9 @@ engine_parse_log(
 	if (text == NULL)
 		return false;
 	n = gather(buf, len, text, &whole);
+	while (n > 0 && text[n - 1] == '\n')
+		n--;
 	take = fitting(text, n, outlen - 1);
-	if (take > last)
-		take = last;
 	out[log_escape(out, outlen, text + n - take, take)] = '\0';
 	free(text);
 	return whole;

@@ -32,9 +32,7 @@
 #define ENGINE_RECONNECT_MS 250 /* to the events; doubles */
 #define ENGINE_RECONNECT_MAX_MS 10000
 #define ENGINE_EVENT_MAX 65536 /* bytes of one */
-#define ENGINE_STDERR_LAST 4096
-#define ENGINE_STDERR_TEXT 8192 /* escaped */
-#define ENGINE_STDERR_LINES 32 /* of at most 16 KiB each */
+#define ENGINE_STDERR_TEXT 160 /* of PID 1's last line, escaped */
 #define ENGINE_ASKED_MAX 1024 /* runs of which we know what we asked */
 
 struct engine;
@@ -111,6 +109,7 @@ struct job {
 	const char *code; /* of it; NULL: none */
 	char field[ENGINE_FIELD_MAX];
 	bool adopted;
+	bool look; /* engine.info: the image that is pinned stays */
 	bool raw; /* the next GET is answered by something else than JSON */
 	unsigned tries; /* of what is under way */
 	struct listing *listing; /* engine.list */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "libcommon/log.h"
+#include "libcommon/sibling.h"
 
 #include "dispatchd/engine_internal.h"
 
@@ -117,7 +118,7 @@ job_answer(struct job *j, struct msg *m)
 {
 	m->id = j->id;
 	if (j->type != MSG_TYPE_none)
-		peer_send(j->engine->queue, m);
+		sibling_send(j->engine->queue, m);
 	else
 		events_settled(j->engine);
 	job_end(j);
@@ -351,6 +352,8 @@ request_container(const struct msg *m)
 		return m->u.engine_inspect.container;
 	case MSG_TYPE_engine_kill:
 		return m->u.engine_kill.container;
+	case MSG_TYPE_engine_stderr:
+		return m->u.engine_stderr.container;
 	case MSG_TYPE_engine_remove:
 		return m->u.engine_remove.container;
 	default:
@@ -430,6 +433,7 @@ job_submit(struct engine *e, const struct msg *m)
 	}
 	if (container != NULL)
 		strlcpy(j->container, container, sizeof(j->container));
+	j->look = m->type == MSG_TYPE_engine_info && m->u.engine_info.look;
 	if (m->type == MSG_TYPE_engine_create)
 		take_want(j, &m->u.engine_create);
 	jobs_serve(e);

@@ -200,6 +200,9 @@ static void
 front_dispatch_queue(struct peer *peer, struct msg *m, int fd, void *arg)
 {
 	switch (m->type) {
+	case MSG_TYPE_state:
+		status_keep(STATUS_SIBLING, &m->u.state);
+		break;
 	case MSG_TYPE_run_event:
 		if (!front_wait_event(m))
 			fatalx("an event that nobody waits for from the queue");
@@ -258,7 +261,7 @@ front_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
 		    m->u.table_end.generation);
 		break;
 	case MSG_TYPE_state:
-		status_keep(&m->u.state);
+		status_keep(STATUS_PARENT, &m->u.state);
 		break;
 	case MSG_TYPE_go:
 		clients_accept();

@@ -225,6 +225,7 @@ dispatch_frontend(struct peer *p, struct msg *m, int fd, void *arg)
 static void
 dispatch_engine(struct peer *p, struct msg *m, int fd, void *arg)
 {
+	engine_heard(m);
 	if (m->type == MSG_TYPE_engine_event)
 		recover_event(&m->u.engine_event);
 	else if (msg_decl(m->type)->kind == MSG_ANSWER)

@@ -11,6 +11,7 @@
 
 #include <event2/event.h>
 
+#include "libcommon/agent.h"
 #include "libcommon/audit.h"
 #include "libcommon/netaddr.h"
 #include "libcommon/peer.h"
@@ -25,8 +26,7 @@
 #define QUEUE_ENGINE_MS 120000 /* the engine, which may pull at a disk */
 #define QUEUE_PROOF_MS 60000 /* from the start to the proof */
 #define QUEUE_RECONNECT_MS 60000 /* PID 1 comes back */
-/* From the tool's end to the bundle; PID 1 takes GIT_HARVEST_MS at most. */
-#define QUEUE_HARVEST_MS 720000
+#define QUEUE_HARVEST_MS HARVEST_WAIT_MS /* from the tool's end */
 #define QUEUE_LEAVE_MS 10000 /* PID 1 leaves when told */
 #define QUEUE_GRACE_MS 10000 /* between TERM and KILL */
 #define QUEUE_TICK_MS 500 /* deadlines are looked at so often */
@@ -85,6 +85,7 @@ struct qjob {
 	/* Taking it down; again: it goes back to QUEUED. */
 	bool removing, again;
 	bool egress_down, container_down, runs_down; /* in this order */
+	bool words_asked; /* what PID 1 printed, which goes with it */
 	bool shut_tried; /* egressd was asked to close it, and did not */
 	bool finished; /* PID 1 was told to leave */
 	bool has_bundle;
@@ -235,6 +236,13 @@ void egress_status(struct qjob *j);
 /* queue_recover.c: at the start, and when the engine is back */
 void recover_begin(void);
 void recover_event(const struct msg_engine_event *m);
+
+/* queue_engine.c: what status shows of the container engine */
+void engine_asked(void); /* it was, for the first time */
+/* What came of an engine.info; NULL: nothing. */
+void engine_informed(const struct msg *m);
+/* Something came from it, which may mean that more has changed. */
+void engine_heard(const struct msg *m);
 
 /* queue_submit.c: a request for a run */
 void client_submit(int64_t id, const struct msg_job_submit *m);

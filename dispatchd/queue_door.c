@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcommon/agent.h"
 #include "libcommon/clock.h"
 #include "libcommon/log.h"
 
 #include "dispatchd/queue.h"
 
-#define PROOF_DENIAL "bulkhead.invalid:443 host"
+#define WHERE_MAX (NETADDR_TEXT_MAX + 24) /* address:port */
 
 /* --- opening ---------------------------------------------------------------
  */
@@ -76,6 +77,39 @@ refused(struct qjob *j, const struct msg_error *e)
 }
 
 /*
+ * A run is told where its proxy and its canary are by our own proxy_port. With
+ * another one of egressd's it would meet nobody there, and its proof would look
+ * like a boundary that does not hold.
+ */
+static bool
+where_we_say(const struct qjob *j, const struct msg_run_opened *o)
+{
+	char gateway[NETADDR_TEXT_MAX], want[WHERE_MAX];
+
+	qjob_address(j, QUEUE_GATEWAY_HOST, gateway);
+	snprintf(want, sizeof(want), "%s:%lld", gateway,
+	    (long long)queue.config->proxy_port);
+	if (strcmp(o->listener, want) != 0)
+		return false;
+	snprintf(want, sizeof(want), "%s:%lld", gateway,
+	    (long long)queue.config->proxy_port + 1);
+	return strcmp(o->canary, want) == 0;
+}
+
+static void
+elsewhere(struct qjob *j, const struct msg_run_opened *o)
+{
+	char why[QUEUE_REASON_MAX + 1];
+
+	snprintf(why, sizeof(why),
+	    "egressd has its proxy at %.32s, the canary at %.32s, but "
+	    "proxy_port of dispatchd.conf is %lld: it has to be that of "
+	    "egressd.conf",
+	    o->listener, o->canary, (long long)queue.config->proxy_port);
+	door_lost(j, CLASS_LOST_INFRA, why);
+}
+
+/*
  * Without packet rules everything but the proxy's port would be open to the
  * run as well. That is a configuration of egressd, which no retry changes.
  */
@@ -91,6 +125,8 @@ egress_opened(struct qjob *j, const struct msg *m)
 		    "egressd has no packet rules, so nothing closes the run's "
 		    "network: set nft in egressd.conf and start egressd as "
 		    "root");
+	else if (!where_we_say(j, &m->u.run_opened))
+		elsewhere(j, &m->u.run_opened);
 	else {
 		j->egress_open = true;
 		qjob_drive(j);

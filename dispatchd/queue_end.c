@@ -73,6 +73,10 @@ qjob_ask(
 		m.u.engine_inspect.run = j->row.run;
 		m.u.engine_inspect.container = j->row.container;
 		break;
+	case MSG_TYPE_engine_stderr:
+		m.u.engine_stderr.run = j->row.run;
+		m.u.engine_stderr.container = j->row.container;
+		break;
 	case MSG_TYPE_job_close:
 		m.u.job_close.run = j->row.run;
 		/* An attempt that goes back has no output to keep. */
@@ -82,6 +86,32 @@ qjob_ask(
 		panic("no such request");
 	}
 	call_send(p, &m, j, ms, fn);
+}
+
+/* PID 1's last word is why; the container goes whether we have it or not. */
+static void
+words_heard(struct qjob *j, const struct msg *m)
+{
+	const char *text = "";
+
+	if (m != NULL && m->type == MSG_TYPE_engine_stderr_answer)
+		text = m->u.engine_stderr_answer.text;
+	if (text[0] != '\0') {
+		strlcat(j->row.reason, ": ", sizeof(j->row.reason));
+		strlcat(j->row.reason, text, sizeof(j->row.reason));
+	}
+	qjob_drive(j);
+}
+
+/*
+ * A container that ended before its tool began: what it printed is PID 1's own,
+ * and goes with it.
+ */
+static bool
+has_words(const struct qjob *j)
+{
+	return j->again && j->container == CONTAINER_EXITED &&
+	    j->row.container[0] != '\0' && !j->row.released && !j->words_asked;
 }
 
 /*
@@ -141,7 +171,11 @@ take_down(struct qjob *j)
 {
 	if (!j->egress_down && !j->shut_tried)
 		egress_shut(j);
-	else if (!j->container_down)
+	else if (!j->container_down && has_words(j)) {
+		j->words_asked = true;
+		qjob_ask(j, queue.engine, MSG_TYPE_engine_stderr, QUEUE_CALL_MS,
+		    words_heard);
+	} else if (!j->container_down)
 		qjob_ask(j, queue.engine, MSG_TYPE_engine_remove,
 		    QUEUE_ENGINE_MS, container_removed);
 	else if (!j->egress_down)

@@ -249,6 +249,7 @@ informed(struct qjob *unused, const struct msg *m)
 	struct timeval tv = { QUEUE_RETRY_MS / 1000, 0 };
 	size_t i;
 
+	engine_informed(m);
 	if (m == NULL || m->type != MSG_TYPE_engine_info_answer) {
 		log_warnx("the engine is not to be used: %s",
 		    m != NULL ? m->u.error.reason : "no answer");
@@ -281,6 +282,7 @@ recover_begin(void)
 	again = evtimer_new(queue.base, info_again, NULL);
 	if (again == NULL)
 		fatalx("out of memory");
+	engine_asked();
 	info_again(-1, 0, NULL);
 }
 
@@ -327,7 +329,9 @@ recover_event(const struct msg_engine_event *e)
 	struct qjob *j, *next;
 
 	if (e->run == NULL) {
-		/* Reconnected: what happened meanwhile nobody told. */
+		if (strcmp(e->what, "reconnected") != 0)
+			return;
+		/* What happened meanwhile nobody told. */
 		TAILQ_FOREACH_SAFE(j, &queue.jobs, entry, next) {
 			if (j->started && !j->removing)
 				look_at(j);

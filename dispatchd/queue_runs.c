@@ -2,13 +2,12 @@
 
 #include <string.h>
 
+#include "libcommon/agent.h"
 #include "libcommon/clock.h"
 #include "libcommon/json.h"
 #include "libcommon/log.h"
 
 #include "dispatchd/queue.h"
-
-#define PROBE_PROXY_CHECK "proxy answers" /* as agent-cli names it */
 
 static void
 record_proof(const struct qjob *j, const struct msg_job_proof *p)
@@ -42,6 +41,12 @@ note_proof(struct qjob *j, const struct msg_job_proof *p)
 		    queue_store_why(queue.store));
 }
 
+static bool
+begins(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
 /*
  * All is closed, but the proxy did not answer: egressd was away just then. No
  * boundary is violated by that, and nothing has begun.
@@ -53,10 +58,10 @@ proxy_away(const struct msg_job_proof *p)
 	size_t i;
 
 	for (i = 0; i < p->checks.n; i++) {
-		if (strncmp(p->checks.v[i], "violation: ", 11) != 0 &&
-		    strncmp(p->checks.v[i], "not tried: ", 11) != 0)
+		if (!begins(p->checks.v[i], PROOF_VIOLATION) &&
+		    !begins(p->checks.v[i], PROOF_NOT_TRIED))
 			continue;
-		if (strcmp(p->checks.k[i], PROBE_PROXY_CHECK) != 0)
+		if (strcmp(p->checks.k[i], PROOF_PROXY_CHECK) != 0)
 			return false;
 		away = true;
 	}

@@ -96,10 +96,11 @@ agent_send(struct job *j, const struct msg *m)
 		peer_send(j->agent, m);
 }
 
+/* Until it says where it is, the queue knows of no link. */
 void
 agent_take(struct job *j, int fd)
 {
-	agent_drop(j);
+	agent_again(j);
 	j->agent = peer_new(runs.base, fd, PEER_CLIENT, SIDE_RUNS, SIDE_AGENT,
 	    "dispatchd", j->id, &agent_ops, j);
 	if (j->agent == NULL)
@@ -148,11 +149,8 @@ agent_begin(struct job *j)
 	        peer_stream_begin(j->agent, RUNS_STREAM_PROMPT) == -1) ||
 	    (j->ca.want > 0 &&
 	        peer_stream_begin(j->agent, RUNS_STREAM_CA) == -1) ||
-	    peer_send(j->agent, &j->start) == -1) {
-		if (job_may_log(j))
-			log_warnx("run %s: its start cannot be sent", j->id);
-		agent_drop(j);
-	}
+	    peer_send(j->agent, &j->start) == -1)
+		agent_wrong(j, "cannot be told what to do");
 }
 
 static void

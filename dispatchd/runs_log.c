@@ -115,6 +115,7 @@ segment_scan(struct segment *s)
 				continue;
 			s->size = pos + (off_t)off + used;
 			s->to = to;
+			marks_add(&s->marks, s->to, s->size);
 			s->dropped = dropped;
 		}
 		pos += n;
@@ -278,6 +279,7 @@ segment_write(struct segment *s, const struct iovec *iov, int n, size_t len)
 	int saved = errno;
 
 	if (put == (ssize_t)len) {
+		marks_add(&s->marks, s->to, s->size);
 		s->size += put;
 		return 0;
 	}

@@ -49,7 +49,8 @@ stored_at(const struct segment *s, off_t pos, struct stored *c)
 
 /*
  * Find the chunk that holds what is wanted; *start is its first byte's offset.
- * The way there begins where the reader was, if that was in this file.
+ * The way there begins where the reader was, if that was in this file, or at a
+ * mark that is nearer.
  */
 static int
 seek(const struct segment *s, const struct runs_log_place *p, struct stored *c,
@@ -58,7 +59,12 @@ seek(const struct segment *s, const struct runs_log_place *p, struct stored *c,
 	bool here = p->pos != 0 && p->from == s->from && p->chunk <= p->at;
 	int64_t off = here ? p->chunk : s->from;
 	off_t pos = here ? p->pos : FILE_HEADER_LEN;
+	const struct mark *m = marks_find(&s->marks, p->at);
 
+	if (m != NULL && m->at > off) {
+		off = m->at;
+		pos = m->pos;
+	}
 	for (;;) {
 		if (stored_at(s, pos, c) == -1)
 			return -1;

@@ -17,6 +17,10 @@ output_taken(const struct job *j)
 	return runs_log_bytes(j->log) + j->missing;
 }
 
+/*
+ * Behind its exit too: a new link begins with all that PID 1 does not know to
+ * be taken, and it does not go on before that is.
+ */
 int
 output_begin(struct job *j, const struct msg_agent_output *m)
 {
@@ -24,11 +28,8 @@ output_begin(struct job *j, const struct msg_agent_output *m)
 
 	if (m->offset > RUNS_LOG_OFFSET_MAX)
 		return -1;
-	if (j->output != 0 || j->exited) {
-		if (job_may_log(j))
-			log_warnx("run %s: a second stream of output", j->id);
-		return 0;
-	}
+	if (j->output != 0)
+		return -1;
 	/* It has dropped what we never got. */
 	if (m->offset > have)
 		j->missing += m->offset - have;

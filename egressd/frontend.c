@@ -231,7 +231,7 @@ frontend_dispatch_parent(struct peer *peer, struct msg *m, int fd, void *arg)
 		table_end(&m->u.table_end);
 		break;
 	case MSG_TYPE_state:
-		status_keep(&m->u.state);
+		status_keep(STATUS_PARENT, &m->u.state);
 		break;
 	case MSG_TYPE_run_bound:
 		runs_bound(m->id);

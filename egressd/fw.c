@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -24,6 +23,7 @@
 #include "libcommon/msg.h"
 #include "libcommon/peer.h"
 #include "libcommon/proc.h"
+#include "libcommon/sibling.h"
 
 #include "egressd/fw.h"
 
@@ -57,11 +57,10 @@ struct fw {
 static void fw_dispatch_parent(struct peer *, struct msg *, int, void *);
 static void fw_dispatch_frontend(struct peer *, struct msg *, int, void *);
 static void claim(struct fw *);
-static void parent_gone(struct peer *, enum peer_end, const char *, void *);
 static void frontend_gone(struct peer *, enum peer_end, const char *, void *);
 
 static const struct peer_ops parent_ops = { .message = fw_dispatch_parent,
-	.gone = parent_gone };
+	.gone = sibling_gone };
 
 static const struct peer_ops frontend_ops = { .message = fw_dispatch_frontend,
 	.gone = frontend_gone };
@@ -80,8 +79,7 @@ send_state(struct fw *fw, const char *state, const char *detail)
 	m.u.fw_state.interface = interfaces;
 	m.u.fw_state.state = state;
 	m.u.fw_state.detail = detail;
-	if (peer_send(fw->parent, &m) == -1)
-		panic("cannot tell the state of the rules");
+	sibling_send(fw->parent, &m);
 }
 
 /*
@@ -454,12 +452,6 @@ fw_dispatch_frontend(struct peer *p, struct msg *m, int fd, void *arg)
 	}
 }
 
-static void
-parent_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
-{
-	_exit(0);
-}
-
 /* The parent takes the daemon down; until then the rules are looked after. */
 static void
 frontend_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
@@ -477,7 +469,6 @@ fw_main(const struct proc_self *self)
 {
 	struct fw *fw = xcalloc(1, sizeof(*fw));
 	struct sandbox_state state;
-	struct msg ready;
 
 	if (self->nlinks != FW_LINKS)
 		fatalx("fw is given %u descriptors", self->nlinks);
@@ -486,18 +477,13 @@ fw_main(const struct proc_self *self)
 	if ((fw->loop = event_base_new()) == NULL)
 		fatalx("no event loop");
 	fw->timer = event_new(fw->loop, -1, EV_PERSIST, check_due, fw);
-	fw->parent = peer_new(fw->loop, PROC_FD_PARENT, PEER_SIBLING, SIDE_FW,
-	    SIDE_PARENT, "fw", "parent", &parent_ops, fw);
-	fw->frontend = peer_new(fw->loop, FD_FRONTEND, PEER_SIBLING, SIDE_FW,
-	    SIDE_FRONTEND, "fw", "frontend", &frontend_ops, fw);
-	if (fw->timer == NULL || fw->parent == NULL || fw->frontend == NULL)
+	if (fw->timer == NULL)
 		fatalx("out of memory");
-
-	memset(&ready, 0, sizeof(ready));
-	ready.type = MSG_TYPE_ready;
-	ready.u.ready.seccomp = state.seccomp;
-	ready.u.ready.landlock = state.landlock;
-	peer_send(fw->parent, &ready);
+	fw->parent = sibling_link(fw->loop, PROC_FD_PARENT, SIDE_FW,
+	    SIDE_PARENT, "fw", "parent", &parent_ops, fw);
+	fw->frontend = sibling_link(fw->loop, FD_FRONTEND, SIDE_FW,
+	    SIDE_FRONTEND, "fw", "frontend", &frontend_ops, fw);
+	sibling_send_ready(fw->parent, &state);
 	event_base_dispatch(fw->loop);
 	fatalx("the event loop ended");
 }

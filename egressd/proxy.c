@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libcommon/log.h"
+#include "libcommon/sibling.h"
 
 #include "proxy.h"
 
@@ -24,19 +24,17 @@ static void proxy_dispatch_parent(struct peer *, struct msg *, int, void *);
 static void proxy_dispatch_frontend(struct peer *, struct msg *, int, void *);
 static void proxy_dispatch_resolver(struct peer *, struct msg *, int, void *);
 static void proxy_dispatch_audit(struct peer *, struct msg *, int, void *);
-static void
-proxy_sibling_gone(struct peer *, enum peer_end, const char *, void *);
 
 static const struct peer_ops parent_ops = { .message = proxy_dispatch_parent,
-	.gone = proxy_sibling_gone };
+	.gone = sibling_gone };
 static const struct peer_ops frontend_ops = {
-	.message = proxy_dispatch_frontend, .gone = proxy_sibling_gone
+	.message = proxy_dispatch_frontend, .gone = sibling_gone
 };
 static const struct peer_ops resolver_ops = {
-	.message = proxy_dispatch_resolver, .gone = proxy_sibling_gone
+	.message = proxy_dispatch_resolver, .gone = sibling_gone
 };
 static const struct peer_ops audit_ops = { .message = proxy_dispatch_audit,
-	.gone = proxy_sibling_gone };
+	.gone = sibling_gone };
 
 RB_GENERATE(lookup_tree, client, lookup, client_lookup_cmp)
 
@@ -44,18 +42,6 @@ int
 client_lookup_cmp(struct client *a, struct client *b)
 {
 	return a->request < b->request ? -1 : a->request > b->request;
-}
-
-/*
- * Without a sibling this worker cannot keep its promises; the parent takes
- * the daemon down anyway.
- */
-static void
-proxy_sibling_gone(
-    struct peer *peer, enum peer_end end, const char *why, void *arg)
-{
-	log_debug("%s is gone: leaving", peer_name(peer));
-	_exit(0);
 }
 
 void
@@ -115,8 +101,6 @@ go(struct proxy *p)
 static void
 table_end(struct proxy *p, const struct msg_table_end *m)
 {
-	struct msg out;
-
 	if (p->loading == NULL || m->count != p->loading_rows ||
 	    m->generation != policy_generation(p->loading))
 		fatalx("the policy did not arrive whole");
@@ -124,11 +108,7 @@ table_end(struct proxy *p, const struct msg_table_end *m)
 	p->policy = p->loading;
 	p->loading = NULL;
 
-	memset(&out, 0, sizeof(out));
-	out.type = MSG_TYPE_table_applied;
-	out.u.table_applied.table = "policy";
-	out.u.table_applied.generation = m->generation;
-	peer_send(p->parent, &out);
+	sibling_send_applied(p->parent, "policy", m->generation);
 }
 
 /* --- leaving ---------------------------------------------------------- */
@@ -144,7 +124,7 @@ check_drained(struct proxy *p)
 	p->told_drained = true;
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_drained;
-	peer_send(p->parent, &m);
+	sibling_send(p->parent, &m);
 }
 
 void
@@ -310,7 +290,7 @@ send_stats(struct proxy *p, int64_t id)
 	m.u.stats_answer.counters.k = k;
 	m.u.stats_answer.counters.v = v;
 	m.u.stats_answer.counters.n = rows;
-	peer_send(p->frontend, &m);
+	sibling_send(p->frontend, &m);
 }
 
 static void
@@ -340,13 +320,8 @@ static struct peer *
 link_to(struct proxy *p, int fd, enum msg_side side, const char *name,
     const struct peer_ops *ops)
 {
-	struct peer *peer;
-
-	peer = peer_new(
-	    p->base, fd, PEER_SIBLING, SIDE_PROXY, side, "proxy", name, ops, p);
-	if (peer == NULL)
-		fatalx("out of memory");
-	return peer;
+	return sibling_link(
+	    p->base, fd, SIDE_PROXY, side, "proxy", name, ops, p);
 }
 
 /*
@@ -369,18 +344,6 @@ clients_limit(void)
 	fds -= PROXY_FD_RESERVE + PROXY_OVERLOAD_MAX + runs;
 	n = fds / 4;
 	return n < PROXY_CLIENTS_MAX ? n : PROXY_CLIENTS_MAX;
-}
-
-static void
-say_ready(struct proxy *p, const struct sandbox_state *st)
-{
-	struct msg m;
-
-	memset(&m, 0, sizeof(m));
-	m.type = MSG_TYPE_ready;
-	m.u.ready.seccomp = st->seccomp;
-	m.u.ready.landlock = st->landlock;
-	peer_send(p->parent, &m);
 }
 
 void
@@ -418,7 +381,7 @@ proxy_main(const struct proc_self *self)
 	p.audit = audit_client_new(p.base, p.recorder);
 	if (p.audit == NULL)
 		fatalx("out of memory");
-	say_ready(&p, &st);
+	sibling_send_ready(p.parent, &st);
 	event_base_dispatch(p.base);
 	panic("the event loop ended");
 }

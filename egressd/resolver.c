@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <ares.h>
 #include <event2/event.h>
@@ -26,6 +25,7 @@
 #include "libcommon/msg.h"
 #include "libcommon/peer.h"
 #include "libcommon/proc.h"
+#include "libcommon/sibling.h"
 
 #include "egressd/resolver.h"
 
@@ -74,12 +74,11 @@ struct resolver {
 
 static void resolver_dispatch_parent(struct peer *, struct msg *, int, void *);
 static void resolver_dispatch_proxy(struct peer *, struct msg *, int, void *);
-static void parent_gone(struct peer *, enum peer_end, const char *, void *);
 static void proxy_gone(struct peer *, enum peer_end, const char *, void *);
 static void resolver_serve(struct resolver *);
 
 static const struct peer_ops parent_ops = { .message = resolver_dispatch_parent,
-	.gone = parent_gone };
+	.gone = sibling_gone };
 
 static const struct peer_ops proxy_ops = { .message = resolver_dispatch_proxy,
 	.gone = proxy_gone };
@@ -286,7 +285,6 @@ static void
 table_end(struct resolver *r, const struct msg_table_end *m)
 {
 	struct resolver_table *t = r->next;
-	struct msg applied;
 
 	if (t == NULL || strcmp(m->table, "resolver") != 0 ||
 	    m->generation != t->generation ||
@@ -295,11 +293,7 @@ table_end(struct resolver *r, const struct msg_table_end *m)
 	free(r->table);
 	r->table = t;
 	r->next = NULL;
-	memset(&applied, 0, sizeof(applied));
-	applied.type = MSG_TYPE_table_applied;
-	applied.u.table_applied.table = "resolver";
-	applied.u.table_applied.generation = t->generation;
-	peer_send(r->parent, &applied);
+	sibling_send_applied(r->parent, "resolver", t->generation);
 	log_debug("generation %lld: %zu servers, %zu hosts",
 	    (long long)t->generation, t->nservers, t->nhosts);
 }
@@ -343,12 +337,6 @@ resolver_dispatch_proxy(struct peer *p, struct msg *m, int fd, void *arg)
 	default:
 		fatalx("%s: unexpected message %d", peer_name(p), (int)m->type);
 	}
-}
-
-static void
-parent_gone(struct peer *p, enum peer_end end, const char *why, void *arg)
-{
-	_exit(0);
 }
 
 /* The parent takes the daemon down; until then the others are served. */
@@ -407,10 +395,8 @@ resolver_add_proxy(struct resolver *r, unsigned i)
 
 	p->resolver = r;
 	TAILQ_INIT(&p->waiting);
-	p->peer = peer_new(r->base, PROC_FD_FIRST + (int)i, PEER_SIBLING,
-	    SIDE_RESOLVER, SIDE_PROXY, "resolver", "proxy", &proxy_ops, p);
-	if (p->peer == NULL)
-		fatalx("no memory for the link to proxy %u", i);
+	p->peer = sibling_link(r->base, PROC_FD_FIRST + (int)i, SIDE_RESOLVER,
+	    SIDE_PROXY, "resolver", "proxy", &proxy_ops, p);
 	TAILQ_INSERT_TAIL(&r->proxies, p, entry);
 }
 
@@ -419,7 +405,6 @@ resolver_main(const struct proc_self *self)
 {
 	struct resolver *r = xcalloc(1, sizeof(*r));
 	struct sandbox_state state;
-	struct msg ready;
 	unsigned i;
 
 	TAILQ_INIT(&r->proxies);
@@ -430,18 +415,12 @@ resolver_main(const struct proc_self *self)
 		fatalx("no event loop");
 	for (i = 0; i < RESOLVER_LOOKUPS_MAX; i++)
 		lookup_attach(r->slots[i].lookup, r->base);
-	r->parent = peer_new(r->base, PROC_FD_PARENT, PEER_SIBLING,
-	    SIDE_RESOLVER, SIDE_PARENT, "resolver", "parent", &parent_ops, r);
-	if (r->parent == NULL)
-		fatalx("no memory for the link to the parent");
+	r->parent = sibling_link(r->base, PROC_FD_PARENT, SIDE_RESOLVER,
+	    SIDE_PARENT, "resolver", "parent", &parent_ops, r);
 	for (i = 0; i < self->nlinks; i++)
 		resolver_add_proxy(r, i);
 
-	memset(&ready, 0, sizeof(ready));
-	ready.type = MSG_TYPE_ready;
-	ready.u.ready.seccomp = state.seccomp;
-	ready.u.ready.landlock = state.landlock;
-	peer_send(r->parent, &ready);
+	sibling_send_ready(r->parent, &state);
 	event_base_dispatch(r->base);
 	fatalx("the event loop ended");
 }

@@ -13,42 +13,72 @@
 #define NUMBER_LEN 24
 
 /* Kept text of the message `state`. */
-static struct {
+static struct state {
 	char *k[STATE_MAX], *v[STATE_MAX];
 	size_t n;
 	char *warning[WARNINGS_MAX];
 	size_t nwarnings;
-} state;
+} states[STATUS_SOURCES];
 
 static void
-state_clear(void)
+state_clear(struct state *s)
 {
 	size_t i;
 
-	for (i = 0; i < state.n; i++) {
-		free(state.k[i]);
-		free(state.v[i]);
+	for (i = 0; i < s->n; i++) {
+		free(s->k[i]);
+		free(s->v[i]);
 	}
-	for (i = 0; i < state.nwarnings; i++)
-		free(state.warning[i]);
-	memset(&state, 0, sizeof(state));
+	for (i = 0; i < s->nwarnings; i++)
+		free(s->warning[i]);
+	memset(s, 0, sizeof(*s));
 }
 
-/* Configuration of our own parent: its size is bounded. */
+/* Words of our own daemon: their size is bounded. */
 void
-status_keep(const struct msg_state *m)
+status_keep(enum status_source source, const struct msg_state *m)
 {
+	struct state *s = &states[source];
 	size_t i;
 
-	state_clear();
+	state_clear(s);
 	for (i = 0; i < m->state.n && i < STATE_MAX; i++) {
-		state.k[i] = xstrdup(m->state.k[i]);
-		state.v[i] = xstrdup(m->state.v[i]);
+		s->k[i] = xstrdup(m->state.k[i]);
+		s->v[i] = xstrdup(m->state.v[i]);
 	}
-	state.n = i;
+	s->n = i;
 	for (i = 0; i < m->warnings.n && i < WARNINGS_MAX; i++)
-		state.warning[i] = xstrdup(m->warnings.v[i]);
-	state.nwarnings = i;
+		s->warning[i] = xstrdup(m->warnings.v[i]);
+	s->nwarnings = i;
+}
+
+/* Of all sources: as many as fit. Each returns how many. */
+static size_t
+add_rows(const char **k, const char **v)
+{
+	const struct state *s;
+	size_t n = 0, i;
+
+	for (s = states + STATUS_SOURCES; s-- > states;) {
+		for (i = 0; i < s->n && n < STATE_MAX; i++, n++) {
+			k[n] = s->k[i];
+			v[n] = s->v[i];
+		}
+	}
+	return n;
+}
+
+static size_t
+add_warnings(const char **v)
+{
+	const struct state *s;
+	size_t n = 0, i;
+
+	for (s = states; s < states + STATUS_SOURCES; s++) {
+		for (i = 0; i < s->nwarnings && n < WARNINGS_MAX; i++)
+			v[n++] = s->warning[i];
+	}
+	return n;
 }
 
 void
@@ -62,18 +92,14 @@ status_answer(struct peer *client, int64_t id, const char *daemon,
 	struct msg m;
 	size_t i, n, nwarnings;
 
-	for (n = 0; n < state.n; n++) {
-		k[n] = state.k[n];
-		v[n] = state.v[n];
-	}
+	n = add_rows(k, v);
 	for (i = 0; i < counters->n; i++, n++) {
 		snprintf(text[i], sizeof(text[i]), "%lld",
 		    (long long)counters->value[i]);
 		k[n] = counters->name[i];
 		v[n] = text[i];
 	}
-	for (nwarnings = 0; nwarnings < state.nwarnings; nwarnings++)
-		warnings[nwarnings] = state.warning[nwarnings];
+	nwarnings = add_warnings(warnings);
 	/* What is wrong now goes before one more word on the configuration. */
 	if (warning != NULL) {
 		if (nwarnings == WARNINGS_MAX)

@@ -17,11 +17,19 @@ struct status_counts {
 	size_t n;
 };
 
-/* Keep it, in place of what was kept before. */
-void status_keep(const struct msg_state *m);
+/* Who tells: each of what it alone knows. */
+enum status_source {
+	STATUS_SIBLING,
+	STATUS_PARENT,
+	STATUS_SOURCES
+};
+
+/* Keep it, in place of what was kept before of that source. */
+void status_keep(enum status_source source, const struct msg_state *m);
 /*
- * Answer request id of a client: what is kept, then the counters. A warning
- * that is not NULL follows the others.
+ * Answer request id of a client: what is kept, the parent's first, then the
+ * counters. Of warnings the siblings' are first, as there may be too many, and
+ * one that is not NULL is the last.
  */
 void status_answer(struct peer *client, int64_t id, const char *daemon,
     int64_t started_ms, const struct status_counts *counters,

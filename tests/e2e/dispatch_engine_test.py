@@ -84,6 +84,9 @@ def away(w):
     w.engine.kill()
     check("D03: dispatchd still answers", wait_for(
         lambda: w.json("show", ident)["state"], 10))
+    check("D03: doctor says that it is away", wait_for(
+        lambda: b"fail  dispatchd engine_state: unreachable" in
+        w.cli("doctor").stdout, 20), w.cli("status", "dispatchd"))
     queued = w.cli("run", "--detach", "echo later")
     equal("D03: a job is still accepted", queued.returncode, 0)
     wait_for(lambda: time.monotonic() - start > DEADLINE_S + 4, 20)
@@ -94,6 +97,9 @@ def away(w):
           s["class"] == "deadline", s)
     check("D03: at once when the engine is back",
           time.monotonic() - back < 20, time.monotonic() - back)
+    check("D03: and that it is back", wait_for(
+        lambda: b"ok    dispatchd engine_state: reachable" in
+        w.cli("doctor").stdout, 20), w.cli("status", "dispatchd"))
     s = w.over(queued.stdout.decode().split()[0])
     check("D03: the job that waited is run", s and s["class"] == "ok", s)
 

@@ -140,6 +140,30 @@ def stopping(w):
     check("it is gone", w.cli("show", ident).returncode == 4)
 
 
+# Of the tool's own process, 0, it may: it is not the call that is refused.
+PRLIMIT = """python3 -c '
+import errno, resource
+for pid in 0, 1:
+    try:
+        old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, old[1]))
+        print(pid, "set")
+    except OSError as e:
+        print(pid, errno.errorcode[e.errno])
+'"""
+
+
+def spared(w):
+    """PID 1 has the tool's user, and is none of its business."""
+    p = w.cli("run", PRLIMIT)
+    equal("a run sets its own limits, and not PID 1's", p.stdout,
+          b"0 set\n1 EPERM\n")
+    p = w.cli("run", "kill -TERM 1; echo $?; sleep 2; echo on; exit 7")
+    equal("kill -TERM 1 in a run changes nothing", p.stdout, b"0\non\n")
+    check("the run ends as its tool does", p.returncode == 1 and
+          b"agent_failed" in p.stdout + p.stderr, p)
+
+
 def queueing(w):
     """More than fits: they wait, and all of them end."""
     idents = [w.detach("sleep 1; echo %d" % i) for i in range(6)]
@@ -249,6 +273,7 @@ def main():
         denied(w)
         limits(w)
         stopping(w)
+        spared(w)
         queueing(w)
         same_request(w)
         secrets(w)

@@ -7,7 +7,6 @@
 
 #include "dispatchd/engine_docker.h"
 
-#define LAST 4096
 #define ROOM 8193
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,7 +20,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	room = data[0] == 0 ? sizeof(out) : data[0];
-	(void)engine_parse_log(data + 1, size - 1, LAST, out, room);
+	(void)engine_parse_log(data + 1, size - 1, out, room);
 	assert(strlen(out) < room);
 	for (i = 0; out[i] != '\0'; i++)
 		assert(out[i] >= 0x20 && out[i] <= 0x7e);

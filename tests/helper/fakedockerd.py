@@ -31,7 +31,7 @@ lock = threading.Condition()
 networks, containers, events = {}, {}, []
 faults = {}
 dead = {"n": 0}
-tags = {"agent:1"}
+names = {"agent:1", IMAGE}
 
 
 def new_id(name):
@@ -305,12 +305,12 @@ class Handler(socketserver.StreamRequestHandler):
                 "PidsLimit": True, "CpuCfsQuota": True, "SecurityOptions": [
                     "name=seccomp,profile=default", "name=apparmor"]}))
         elif part[0] == "images" and self.method == "DELETE":
-            tags.discard(part[1])
+            names.discard(part[1])
             self.send(200, [])
         elif part[0] == "images":
             self.answer("image", lambda: (200, {
                 "Id": IMAGE, "Config": {"Env": ["PATH=/usr/bin"]}})
-                if part[1] in tags else
+                if part[1] in names else
                 (404, {"message": "No such image"}))
         elif path == "/networks/create":
             self.answer("netcreate",

@@ -1008,7 +1008,8 @@ START_TEST(doctor)
 	has(out, "fail  egressd: cannot be reached: ./egressd.sock: No such");
 	has(out, "ok    dispatchd: answers at ./dispatchd.sock\n");
 	has(out, "fail  dispatchd version: 9.9, but agent-cli is ");
-	has(out, "fail  dispatchd engine: unreachable: no \\x1bsocket; fix: ");
+	has(out,
+	    "fail  dispatchd engine_state: unreachable: no \\x1bsocket; fix: ");
 	has(out, "warn  dispatchd queue: seccomp on, landlock 0; fix: ");
 	has(out, "ok    dispatchd runs: seccomp on, landlock 4\n");
 	has(out, "kernel: ");

@@ -239,17 +239,22 @@ END_TEST
 /* --- status ----------------------------------------------------------- */
 
 static int
-listen_there(void)
+listen_as(const char *name)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	(void)strlcpy(
-	    sun.sun_path, in_dir("egressd.sock"), sizeof(sun.sun_path));
+	(void)strlcpy(sun.sun_path, in_dir(name), sizeof(sun.sun_path));
 	(void)unlink(sun.sun_path);
 	ck_assert_int_eq(bind(fd, (const void *)&sun, sizeof(sun)), 0);
 	ck_assert_int_eq(listen(fd, 5), 0);
 	return fd;
+}
+
+static int
+listen_there(void)
+{
+	return listen_as("egressd.sock");
 }
 
 static void
@@ -389,6 +394,58 @@ START_TEST(status)
 }
 END_TEST
 
+/* --- doctor ----------------------------------------------------------- */
+
+#define STATE(engine, image, warnings)                                   \
+	"{\"type\":\"status.answer\",\"id\":1,\"daemon\":\"dispatchd\"," \
+	"\"version\":\"0.1.0\",\"pid\":77,\"uptime_ms\":1,\"state\":"    \
+	"{\"engine\":\"docker, /e.sock\",\"engine_state\":\"" engine     \
+	"\"" image "},\"warnings\":[" warnings "]}"
+
+/* The engine is judged by what the daemon saw of it, not by its path. */
+START_TEST(doctor)
+{
+	static const struct {
+		const char *answer, *want, *also;
+	} rows[] = {
+		{ STATE("reachable: 27, API 1.44", ",\"image_id\":\"sha256:1\"",
+		      ""),
+		    "ok    dispatchd engine_state: reachable: 27, API 1.44\n",
+		    "ok    dispatchd image_id: sha256:1\n" },
+		{ STATE("unreachable: the engine: no \\u001b", "", ""),
+		    "fail  dispatchd engine_state: unreachable: the engine: no "
+		    "\\x1b; fix: start the engine, or mend \"engine\" in "
+		    "dispatchd.conf\n",
+		    "" },
+		{ STATE("asked, and has not answered yet", "", ""),
+		    "warn  dispatchd engine_state: asked, and", "" },
+		{ STATE("reachable: 27, API 1.44", ",\"image_id\":\"absent\"",
+		      "\"live_restore\""),
+		    "fail  dispatchd image_id: absent; fix: build it by "
+		    "deploy/image/build.sh, or mend \"image\" in "
+		    "dispatchd.conf\n",
+		    "warn  dispatchd warning: live_restore\n" },
+	};
+	size_t i;
+	pid_t pid;
+	int lfd;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		lfd = listen_as("dispatchd.sock");
+		pid = serve(lfd,
+		    "{\"type\":\"hello\",\"service\":\"dispatchd\","
+		    "\"major\":1,\"version\":\"0.1.0\"}",
+		    rows[i].answer, 0, 1);
+		ck_assert_int_eq(run("$CLI --run-dir $D doctor"), 1);
+		(void)close(lfd);
+		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+		ck_assert_msg(strstr(out, rows[i].want) != NULL, "%s", out);
+		ck_assert_msg(strstr(out, rows[i].also) != NULL, "%s", out);
+		ck_assert_ptr_null(strstr(out, "dispatchd engine:"));
+	}
+}
+END_TEST
+
 START_TEST(no_daemon)
 {
 	char want[256], words[512];
@@ -423,6 +480,7 @@ main(void)
 	tcase_add_test(t, usage);
 	tcase_add_test(t, audit_verify);
 	tcase_add_test(t, status);
+	tcase_add_test(t, doctor);
 	tcase_add_test(t, no_daemon);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);

@@ -1485,6 +1485,34 @@ START_TEST(test_invalid)
 }
 END_TEST
 
+/* What the queue tells of the engine stands beside what the parent told. */
+START_TEST(test_status)
+{
+	const char *k[] = { "engine_state" }, *v[] = { "unreachable: no" };
+	const struct msg_status_answer *a;
+	struct side *c = client_new();
+	struct msg m = { .type = MSG_TYPE_state }, got;
+
+	m.u.state.state.k = k;
+	m.u.state.state.v = v;
+	m.u.state.state.n = 1;
+	send_(&queue, &m);
+	k[0] = "engine";
+	v[0] = "docker, /e.sock";
+	send_(&parent, &m);
+	quiet();
+	ask_plain(c, 1, MSG_TYPE_status);
+	got = expect(c, MSG_TYPE_status_answer);
+	a = &got.u.status_answer;
+	ck_assert_uint_ge(a->state.n, 2);
+	ck_assert_str_eq(a->state.k[0], "engine");
+	ck_assert_str_eq(a->state.v[0], "docker, /e.sock");
+	ck_assert_str_eq(a->state.k[1], "engine_state");
+	ck_assert_str_eq(a->state.v[1], "unreachable: no");
+	msg_free(&got);
+}
+END_TEST
+
 START_TEST(test_drain)
 {
 	struct side *c = client_new();
@@ -1566,6 +1594,7 @@ tests(void)
 	tcase_add_test(tc, test_logs_idle);
 	tcase_add_test(tc, test_connections);
 	tcase_add_test(tc, test_invalid);
+	tcase_add_test(tc, test_status);
 	tcase_add_test(tc, test_drain);
 	tcase_add_loop_test(tc, test_sibling, 0, 4);
 	suite_add_tcase(s, tc);

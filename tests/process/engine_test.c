@@ -27,6 +27,8 @@
 #define WAIT_MS 40000 /* for any one message */
 #define INSTANCE "iiiiiiiiiiii"
 #define RUN "aaaaaaaaaaaa"
+#define AB8 "abababababababab"
+#define IMAGE "sha256:" AB8 AB8 AB8 AB8 /* of the fake engine */
 #define OTHER "bbbbbbbbbbbb"
 #define AB16 "abababababababab"
 #define STEPS 16
@@ -285,6 +287,7 @@ ask(const char *verb, const char *run)
 		enum msg_type type;
 	} verbs[] = {
 		{ "info", MSG_TYPE_engine_info },
+		{ "look", MSG_TYPE_engine_info },
 		{ "create", MSG_TYPE_engine_create },
 		{ "create2", MSG_TYPE_engine_create },
 		{ "start", MSG_TYPE_engine_start },
@@ -307,6 +310,8 @@ ask(const char *verb, const char *run)
 		m.u.engine_start.run = run;
 		m.u.engine_start.container = known;
 	}
+	if (strcmp(verb, "look") == 0)
+		m.u.engine_info.look = true;
 	if (strcmp(verb, "create2") == 0)
 		m.u.engine_create.memory *= 2;
 	link_send(&queue, &m);
@@ -433,7 +438,7 @@ static const struct {
 	        { "start " RUN, "running pid code -1 started" },
 	        { "create " RUN, "error conflict" },
 	        { "list", "listed c " RUN "=running n " RUN },
-	        { "stderr " RUN, "agent-cli: \\x1b[0mno AGENT_SANDBOX\\x0a" },
+	        { "stderr " RUN, "agent-cli: \\x1b[0mno AGENT_SANDBOX" },
 	        { "kill " RUN, "done" }, { "kill " RUN, "done" },
 	        { "inspect " RUN, "exited code 137 started" },
 	        { "start " RUN, "exited code 137 started" },
@@ -629,6 +634,7 @@ START_TEST(engine_away)
 	step("inspect " RUN, "absent code -1", "back");
 	expect_event("reconnected;");
 	fake_stop();
+	expect_event("lost;");
 	step("list", "error unavailable", "away again");
 	events[0] = '\0';
 	fake_start(none);
@@ -765,7 +771,7 @@ START_TEST(renamed)
 }
 END_TEST
 
-/* Only what is still to be made needs the image's tag. */
+/* Only what is still to be made needs the image. */
 START_TEST(image_gone)
 {
 	setup();
@@ -773,8 +779,14 @@ START_TEST(image_gone)
 	engine_begin();
 	step("create " RUN, "created", "image gone");
 	step("start " RUN, "running pid code -1 started", "image gone");
-	engine_stop();
 	meddle("DELETE", "/v1.44/images/agent:1", "");
+	step("look", "info 1.44", "untagged");
+	meddle("DELETE", "/v1.44/images/" IMAGE, "");
+	step("look",
+	    "info 1.44, the engine has lost the image agent:1 that runs are "
+	    "made from",
+	    "image gone");
+	engine_stop();
 	engine_begin();
 	expect_event("reconnected;");
 	step("info", "info 1.44, the engine has no image agent:1", "gone");
@@ -933,7 +945,7 @@ real_life(void)
 	status_is("NoNewPrivs:\t", "1");
 	status_is("Seccomp:\t", "2");
 	step("list", "listed c " RUN "=running n " RUN, "real");
-	step("stderr " RUN, "PID 1 \\x1b says\\x0a", "real");
+	step("stderr " RUN, "PID 1 \\x1b says", "real");
 	step("kill " RUN, "done", "real");
 	expect_event("die " RUN " 137;");
 	step("inspect " RUN, "exited code 137 started", "real");

@@ -464,7 +464,7 @@ fake_stop(struct fake_client *c, int64_t id)
 static void
 fake_status(struct fake_client *c, int64_t id)
 {
-	static const char *const k[] = { "engine", "queue", "runs" };
+	static const char *const k[] = { "engine_state", "queue", "runs" };
 	static const char *const v[] = { "unreachable: no \033socket",
 		"seccomp on, landlock 0", "seccomp on, landlock 4" };
 	struct msg m = { .type = MSG_TYPE_status_answer, .id = id };

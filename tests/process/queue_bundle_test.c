@@ -3,13 +3,7 @@
 
 #include <stdio.h>
 
-#include "agent-cli/entrypoint_git.h"
-#include "dispatchd/queue.h"
 #include "queue_world.h"
-
-/* PID 1 has its time, and the bundle a minute on its way. */
-_Static_assert(QUEUE_HARVEST_MS >= GIT_HARVEST_MS + 60000,
-    "the queue gives a harvest up that goes on");
 
 static void
 submit_repo(const char *request, char run[RUNID_LEN + 1])

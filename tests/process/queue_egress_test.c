@@ -95,6 +95,32 @@ START_TEST(test_refusals)
 }
 END_TEST
 
+/*
+ * Two configurations that differ are not a boundary that does not hold: the run
+ * ends before there is anything of it, with both ports and the key.
+ */
+START_TEST(test_other_port)
+{
+	const char *reason;
+	char run[RUNID_LEN + 1];
+
+	if (_i == 0)
+		world.play.proxy_port = 3140;
+	else
+		world.play.canary_port = 3140;
+	submit_run("a", run);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "lost_infra");
+	reason = show(run)->reason;
+	ck_assert_ptr_nonnull(strstr(reason,
+	    _i == 0 ? "proxy at 10.201.0.1:3140,"
+	            : "the canary at 10.201.0.1:3140,"));
+	ck_assert_ptr_nonnull(
+	    strstr(reason, "proxy_port of dispatchd.conf is 3128"));
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_create], 0);
+}
+END_TEST
+
 /* A tool at work is not torn down: it hands back what it has. */
 START_TEST(test_refused_later)
 {
@@ -190,6 +216,7 @@ tests(void)
 	tcase_add_test(tc, test_comes_back);
 	tcase_add_loop_test(tc, test_refusals, 0,
 	    (int)(sizeof(refusals) / sizeof(refusals[0])));
+	tcase_add_loop_test(tc, test_other_port, 0, 2);
 	tcase_add_test(tc, test_refused_later);
 	tcase_add_test(tc, test_asked_again);
 	tcase_add_test(tc, test_busy);

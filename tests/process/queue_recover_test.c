@@ -300,6 +300,81 @@ START_TEST(test_reload_takes_tool)
 }
 END_TEST
 
+/* --- the engine ------------------------------------------------------------
+ */
+
+/* Until status would show this of the engine. */
+static const struct msg_state *
+engine_is(const char *state, const char *image)
+{
+	const struct side *f = &world.frontend;
+	const struct msg_state *s = &f->last[MSG_TYPE_state].u.state;
+
+	UNTIL(
+	    f->count[MSG_TYPE_state] > 0 && strcmp(s->state.v[0], state) == 0);
+	ck_assert_str_eq(s->state.k[0], "engine_state");
+	ck_assert_uint_eq(s->state.n, image != NULL ? 2 : 1);
+	if (image != NULL) {
+		ck_assert_str_eq(s->state.k[1], "image_id");
+		ck_assert_str_eq(s->state.v[1], image);
+	}
+	return s;
+}
+
+static void
+tell_event(const char *what)
+{
+	struct msg m = { .type = MSG_TYPE_engine_event };
+
+	m.u.engine_event.what = what;
+	say(&world.engine, &m);
+}
+
+/* Behind whatever comes of it the engine is looked at; the image stays. */
+START_TEST(test_engine_told)
+{
+	char run[RUNID_LEN + 1];
+	size_t looks;
+
+	engine_is("reachable: 1.40, API 1.40", "sha256:1");
+	ck_assert(!world.engine.last[MSG_TYPE_engine_info].u.engine_info.look);
+	world.play.info_error = "unavailable";
+	tell_event("lost");
+	engine_is("unreachable: so it is played", NULL);
+	ck_assert(world.engine.last[MSG_TYPE_engine_info].u.engine_info.look);
+	looks = world.engine.count[MSG_TYPE_engine_info];
+	quiet();
+	/* Its own answer is nothing new. */
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_info], looks);
+	world.play.info_error = NULL;
+	world.play.image_gone = true;
+	world.play.create_error = "image_absent";
+	submit_run("a", run);
+	ck_assert_str_eq(
+	    engine_is("reachable: 1.40, API 1.40", "absent")->warnings.v[0],
+	    "no run can be made");
+	world.play.image_gone = false;
+	tell_event("reconnected");
+	ck_assert_uint_eq(heard(&world.frontend, MSG_TYPE_state,
+	                      world.frontend.count[MSG_TYPE_state] + 1)
+	                      ->u.state.warnings.n,
+	    0);
+	engine_is("reachable: 1.40, API 1.40", "sha256:1");
+}
+END_TEST
+
+/* At the start it does not answer: that is no "ok" either. */
+START_TEST(test_engine_silent)
+{
+	world_kill();
+	world.play.info_error = "unavailable";
+	world_spawn_only();
+	engine_is("unreachable: so it is played", NULL);
+	world.play.info_error = NULL;
+	engine_is("reachable: 1.40, API 1.40", "sha256:1");
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -320,6 +395,8 @@ tests(void)
 	    tc, test_states, 0, (int)(sizeof(rows) / sizeof(rows[0])));
 	tcase_add_test(tc, test_reload_in_prompt);
 	tcase_add_test(tc, test_reload_takes_tool);
+	tcase_add_test(tc, test_engine_told);
+	tcase_add_test(tc, test_engine_silent);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

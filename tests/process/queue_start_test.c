@@ -123,6 +123,51 @@ START_TEST(test_open)
 }
 END_TEST
 
+/*
+ * PID 1 left before it was released. What it printed goes with its container,
+ * so it is asked for first, and the run's step back tells it.
+ */
+START_TEST(test_words)
+{
+	char run[RUNID_LEN + 1];
+
+	world.play.words = _i == 0 ? "agent-cli: no \\x1b way" : NULL;
+	world.play.exit_code = 78;
+	world.play.phase = NULL;
+	submit_run("a", run);
+	until_state(run, "GATED");
+	world.play.phase = "new";
+	container_is(run, "exited");
+	ck_assert_str_eq(heard(&world.engine, MSG_TYPE_engine_stderr, 1)
+	                     ->u.engine_stderr.container,
+	    "0123456789ab");
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_remove], 0);
+	ck_assert_str_eq(evidence_of(run, "QUEUED"),
+	    _i == 0 ? "its container ended before it was released: "
+	              "agent-cli: no \\x1b way"
+	            : "its container ended before it was released");
+	until_state(run, "RUNNING");
+}
+END_TEST
+
+/* Of what a tool may have printed into it nothing is made a reason. */
+START_TEST(test_no_words)
+{
+	struct msg m = { .type = MSG_TYPE_job_link };
+	char run[RUNID_LEN + 1];
+
+	submit_run("a", run);
+	until_state(run, "RUNNING");
+	container_is(run, "exited");
+	m.u.job_link.run = run;
+	m.u.job_link.phase = "none";
+	say(&world.runs, &m);
+	until_state(run, "DONE");
+	ck_assert_str_eq(show(run)->class, "lost_infra");
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_stderr], 0);
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -138,6 +183,8 @@ tests(void)
 	tcase_add_test(tc, test_no_other);
 	tcase_add_test(tc, test_image_absent);
 	tcase_add_test(tc, test_proxy_away);
+	tcase_add_loop_test(tc, test_words, 0, 2);
+	tcase_add_test(tc, test_no_words);
 	tcase_add_loop_test(tc, test_open, 0, 2);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

@@ -45,6 +45,7 @@ static size_t nmade;
 static struct {
 	char run[RUNID_LEN + 1];
 	char to[17];
+	char evidence[513];
 } records[RECORDS_MAX];
 static size_t nrecords;
 static int64_t owed; /* records that were not answered */
@@ -188,9 +189,20 @@ static void
 engine_info(int64_t id)
 {
 	struct msg m = plain(MSG_TYPE_engine_info_answer, id);
+	const char *warning = "no run can be made";
 
+	if (world.play.info_error != NULL) {
+		(void)peer_send_error(world.engine.p, id, world.play.info_error,
+		    "so it is played");
+		return;
+	}
 	m.u.engine_info_answer.version = m.u.engine_info_answer.api = "1.40";
-	m.u.engine_info_answer.image_id = "sha256:1";
+	m.u.engine_info_answer.image_id =
+	    world.play.image_gone ? "" : "sha256:1";
+	if (world.play.image_gone) {
+		m.u.engine_info_answer.warnings.v = &warning;
+		m.u.engine_info_answer.warnings.n = 1;
+	}
 	say(&world.engine, &m);
 }
 
@@ -231,6 +243,16 @@ play_engine(const struct msg *m)
 	case MSG_TYPE_engine_kill:
 		container_is(m->u.engine_kill.run, "exited");
 		answer(&world.engine, MSG_TYPE_engine_done, m->id);
+		break;
+	case MSG_TYPE_engine_stderr:
+		if (world.play.words == NULL) {
+			(void)peer_send_error(world.engine.p, m->id,
+			    "unavailable", "so it is played");
+			break;
+		}
+		a.type = MSG_TYPE_engine_stderr_answer;
+		a.u.engine_stderr_answer.text = world.play.words;
+		say(&world.engine, &a);
 		break;
 	case MSG_TYPE_engine_remove:
 		container_is(m->u.engine_remove.run, "absent");
@@ -361,6 +383,8 @@ play_audit(const struct msg *m)
 		ck_assert_uint_lt(nrecords, RECORDS_MAX);
 		strlcpy(records[nrecords].run, m->u.rec_run_state.run,
 		    sizeof(records[0].run));
+		strlcpy(records[nrecords].evidence, m->u.rec_run_state.evidence,
+		    sizeof(records[0].evidence));
 		strlcpy(records[nrecords++].to, m->u.rec_run_state.to,
 		    sizeof(records[0].to));
 	}
@@ -386,6 +410,20 @@ records_of(const char *run, const char *to)
 		n += strcmp(records[i].run, run) == 0 &&
 		    strcmp(records[i].to, to) == 0;
 	return n;
+}
+
+const char *
+evidence_of(const char *run, const char *to)
+{
+	size_t i;
+
+	UNTIL(records_of(run, to) > 0);
+	for (i = nrecords; i > 0; i--) {
+		if (strcmp(records[i - 1].run, run) == 0 &&
+		    strcmp(records[i - 1].to, to) == 0)
+			break;
+	}
+	return records[i - 1].evidence;
 }
 
 /* --- egressd and the parent ------------------------------------------- */
@@ -417,9 +455,27 @@ egress_sums(int64_t id)
 }
 
 static void
-play_egressd(const struct msg *m)
+egress_opens(const struct msg *m)
 {
 	struct msg a = plain(MSG_TYPE_run_opened, m->id);
+	char proxy[64], canary[64];
+
+	snprintf(proxy, sizeof(proxy), "%s:%d", m->u.run_open.address,
+	    world.play.proxy_port);
+	snprintf(canary, sizeof(canary), "%s:%d", m->u.run_open.address,
+	    world.play.canary_port);
+	a.u.run_opened.interface = "bh-x";
+	a.u.run_opened.listener = proxy;
+	a.u.run_opened.canary = canary;
+	a.u.run_opened.enforced = world.play.enforced;
+	a.u.run_opened.generation = 1;
+	say(&world.egressd, &a);
+}
+
+static void
+play_egressd(const struct msg *m)
+{
+	struct msg a = plain(MSG_TYPE_run_closed, m->id);
 
 	switch (m->type) {
 	case MSG_TYPE_run_open:
@@ -428,11 +484,7 @@ play_egressd(const struct msg *m)
 			    world.play.egress_error, world.play.egress_reason);
 			break;
 		}
-		a.u.run_opened.interface = "bh-x";
-		a.u.run_opened.listener = a.u.run_opened.canary = "10.0.0.1:1";
-		a.u.run_opened.enforced = world.play.enforced;
-		a.u.run_opened.generation = 1;
-		say(&world.egressd, &a);
+		egress_opens(m);
 		break;
 	case MSG_TYPE_run_close:
 		if (world.play.egress_error != NULL &&
@@ -440,7 +492,6 @@ play_egressd(const struct msg *m)
 			(void)peer_send_error(world.egressd.p, m->id, "refused",
 			    world.play.egress_reason);
 		else {
-			a.type = MSG_TYPE_run_closed;
 			a.u.run_closed.known = true;
 			a.u.run_closed.denied = world.play.denied;
 			say(&world.egressd, &a);
@@ -623,7 +674,7 @@ world_reload(void)
 }
 
 void
-world_spawn(void)
+world_spawn_only(void)
 {
 	struct proc_spec spec = { .role = "queue" };
 	struct msg go = plain(MSG_TYPE_go, 0);
@@ -641,6 +692,12 @@ world_spawn(void)
 	heard(&world.parent, MSG_TYPE_ready, 1);
 	world_reload();
 	say(&world.parent, &go);
+}
+
+void
+world_spawn(void)
+{
+	world_spawn_only();
 	heard(&world.engine, MSG_TYPE_engine_list, 1);
 }
 
@@ -694,6 +751,8 @@ play_well(void)
 		.tool = "sh",
 		.pool = "10.201.0.0/16",
 		.enforced = true,
+		.proxy_port = 3128,
+		.canary_port = 3129,
 		.phase = "new",
 		.prove = true,
 		.proof_ok = true,

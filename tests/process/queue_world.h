@@ -38,6 +38,7 @@ struct play {
 	const char *tool; /* its one tool, and the default */
 	enum msg_type mute; /* the engine does not answer this; 0: all */
 	enum records records;
+	int proxy_port, canary_port; /* as egressd has them */
 	bool enforced; /* egressd has packet rules */
 	const char *egress_error, *egress_reason; /* in place of run.opened */
 	const char *phase; /* of a PID 1 that connects; NULL: it does not */
@@ -46,6 +47,7 @@ struct play {
 	bool begin; /* PID 1 begins when it is told */
 	bool leave; /* and leaves when all is stored */
 	int64_t exit_code; /* of a container that is exited */
+	const char *words; /* of its PID 1; NULL: they are not to be had */
 	bool files_stay; /* runs cannot remove */
 	const char *times; /* of the profile */
 	const char *sync_error; /* of runs.sync; NULL: it is taken */
@@ -55,6 +57,8 @@ struct play {
 	const char
 	    *proof_denials; /* how often its own is denied; NULL: never */
 	int64_t denied; /* of all, as egressd says */
+	const char *info_error; /* of engine.info; NULL: it is answered */
+	bool image_gone; /* then it says that there is none */
 	bool renamed; /* no container has its run's name */
 };
 
@@ -80,6 +84,7 @@ void world_stop(void);
 /* It goes, and comes back to the same directory; kill: without a word. */
 void world_kill(void);
 void world_spawn(void);
+void world_spawn_only(void); /* the engine may not answer */
 /* The configuration once more, with world.play.config. */
 void world_reload(void);
 /* A directory below which the queue's is; world_stop removes it. */
@@ -145,6 +150,8 @@ void egressd_returns(void);
 size_t creates_of(const char *run);
 /* How often it was recorded that the run came to this state. */
 size_t records_of(const char *run, const char *to);
+/* On what evidence, the last time; waits for the first. */
+const char *evidence_of(const char *run, const char *to);
 
 /* For main(): -x ROLE is the queue, else tests run. */
 int world_main(int argc, char **argv, int (*tests)(void));

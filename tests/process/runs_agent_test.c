@@ -85,6 +85,48 @@ START_TEST(test_output_resumed)
 }
 END_TEST
 
+/*
+ * The link broke before PID 1 heard that its output is taken: it comes once
+ * more behind the exit, and again there is nothing to wait for. With no room
+ * on the disk it is taken as well.
+ */
+START_TEST(test_output_behind_exit)
+{
+	const struct msg_job_closed *c;
+	int i;
+
+	run_begins(1, _i == 0 ? 0 : HUGE);
+	for (i = 1; i <= 2; i++) {
+		prints(0, BIG);
+		exits(BIG);
+		heard(&queue, MSG_TYPE_job_exited, (size_t)i);
+		UNTIL(agent.last[MSG_TYPE_agent_stored].u.agent_stored.offset ==
+		    BIG);
+		side_free(&agent);
+		link_is("none");
+		connects("exited", 0);
+		link_is("exited");
+	}
+	c = closed(false);
+	ck_assert_int_eq(c->bytes, BIG);
+	ck_assert_int_eq(c->kept, _i == 0 ? BIG : 0);
+}
+END_TEST
+
+/* Two streams of it at a time are none that we could put in order. */
+START_TEST(test_output_twice)
+{
+	struct msg m = plain(MSG_TYPE_agent_output, 0);
+
+	run_begins(1, 0);
+	prints(0, 1000);
+	m.u.agent_output.stream = BUNDLE;
+	say(&agent, &m);
+	UNTIL(agent.gone);
+	link_is("none");
+}
+END_TEST
+
 static const struct {
 	uint8_t bytes[16];
 	size_t n;
@@ -339,6 +381,28 @@ START_TEST(test_stranger)
 }
 END_TEST
 
+/*
+ * It comes anew though its link seems to be up. Until it says where it is, the
+ * queue does not take it for connected.
+ */
+START_TEST(test_comes_anew)
+{
+	struct side old;
+	size_t links;
+
+	run_begins(1, 0);
+	links = queue.count[MSG_TYPE_job_link];
+	old = agent;
+	memset(&agent, 0, sizeof(agent));
+	connects_silently();
+	heard(&queue, MSG_TYPE_job_link, links + 1);
+	link_is("none");
+	side_free(&old);
+	connects("new", 0);
+	link_is("new");
+}
+END_TEST
+
 /* As much of it as a frame holds, all escaped: job.proof does not fit. */
 static void
 swell(struct msg *m, char text[257])
@@ -421,6 +485,8 @@ world_tests(void)
 	tcase_add_checked_fixture(tc, world_start, world_stop);
 	tcase_add_test(tc, test_output);
 	tcase_add_test(tc, test_output_resumed);
+	tcase_add_loop_test(tc, test_output_behind_exit, 0, 2);
+	tcase_add_test(tc, test_output_twice);
 	tcase_add_loop_test(
 	    tc, test_garbage, 0, (int)(sizeof(garbage) / sizeof(garbage[0])));
 	tcase_add_test(tc, test_far);
@@ -432,6 +498,7 @@ world_tests(void)
 	tcase_add_test(tc, test_bundle_too_large);
 	tcase_add_loop_test(tc, test_no_bundle, 0, 3);
 	tcase_add_test(tc, test_stranger);
+	tcase_add_test(tc, test_comes_anew);
 	tcase_add_loop_test(tc, test_proof, 0, 2);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

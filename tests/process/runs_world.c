@@ -298,11 +298,9 @@ start(int64_t bundle_limit, int64_t disk_reserve)
 	heard(&queue, MSG_TYPE_job_ready, 1);
 }
 
-/* PID 1 comes to its door and says where it is. */
 void
-connects(const char *phase, int64_t offset)
+connects_silently(void)
 {
-	struct msg m = plain(MSG_TYPE_agent_ready, 0);
 	int fd;
 
 	side_free(&agent);
@@ -311,6 +309,14 @@ connects(const char *phase, int64_t offset)
 	agent.p = peer_new(base, fd, PEER_CLIENT, SIDE_AGENT, SIDE_RUNS,
 	    "agent", "runs", &ops, &agent);
 	ck_assert_ptr_nonnull(agent.p);
+}
+
+void
+connects(const char *phase, int64_t offset)
+{
+	struct msg m = plain(MSG_TYPE_agent_ready, 0);
+
+	connects_silently();
 	m.u.agent_ready.phase = phase;
 	m.u.agent_ready.offset = offset;
 	say(&agent, &m);

@@ -78,6 +78,8 @@ const struct msg_job_closed *closed(bool remove);
 
 /* PID 1 comes to its door and says where it is. */
 void connects(const char *phase, int64_t offset);
+/* The same without a word. */
+void connects_silently(void);
 /* All of it, up to PID 1's start. */
 void run_begins(int64_t bundle_limit, int64_t disk_reserve);
 void link_is(const char *phase);

@@ -169,7 +169,7 @@ front_parent(struct peer *peer, struct msg *m, int fd, void *arg)
 		sibling_send_applied(parent, "peers", grants_generation());
 		break;
 	case MSG_TYPE_state:
-		status_keep(&m->u.state);
+		status_keep(STATUS_PARENT, &m->u.state);
 		break;
 	case MSG_TYPE_go:
 		clients_accept();

@@ -261,15 +261,10 @@ next_byte(struct runs_log *l, struct runs_log_place *p)
 	ck_assert_int_eq(p->at, at + 1);
 }
 
-/*
- * Two that read by turns, far from each other, each go on from where they are.
- * Were it a search from the beginning, this would be 900 million reads of the
- * file, for which a test has no time.
- */
-START_TEST(test_two_readers)
+static struct runs_log *
+bytes_in_a_log(void)
 {
 	struct runs_log *l = runs_log_open(dirfd, 4 * LIMIT);
-	struct runs_log_place a = { .at = 0 }, b = { .at = BYTES / 2 };
 	uint8_t byte;
 	int64_t i;
 
@@ -279,6 +274,66 @@ START_TEST(test_two_readers)
 		ck_assert_int_eq(runs_log_append(l, CHUNK_OUT, &byte, 1), 0);
 	}
 	ck_assert_int_eq(size_of("log.1"), 0);
+	return l;
+}
+
+/*
+ * Each reader is a new one, that begins anywhere. By a search from the
+ * beginning all of them would read the file a hundred million times.
+ */
+START_TEST(test_new_readers)
+{
+	struct runs_log *l = bytes_in_a_log();
+	struct runs_log_place p;
+	int64_t i;
+
+	if (_i == 1) {
+		runs_log_close(&l);
+		l = runs_log_open(dirfd, 4 * LIMIT);
+		ck_assert_ptr_nonnull(l);
+	}
+	for (i = 0; i < BYTES; i += 10) {
+		memset(&p, 0, sizeof(p));
+		p.at = BYTES - 1 - i;
+		next_byte(l, &p);
+	}
+	runs_log_close(&l);
+}
+END_TEST
+
+/* So long that marks had to go: every offset is found all the same. */
+START_TEST(test_long)
+{
+	struct runs_log *l = runs_log_open(dirfd, 32 * LIMIT);
+	struct runs_log_place p;
+	static uint8_t buf[CHUNK_HEADER_LEN + CHUNK_MAX];
+	int64_t at;
+
+	fill(l, 0, 4000 * PIECE);
+	ck_assert_int_eq(size_of("log.1"), 0);
+	for (at = 1; at < 4000 * PIECE; at += 1501) {
+		memset(&p, 0, sizeof(p));
+		p.at = at;
+		ck_assert_int_gt(runs_log_read(l, &p, buf, sizeof(buf)), 0);
+		ck_assert_int_eq(p.at, (at / PIECE + 1) * PIECE);
+		ck_assert_uint_eq(
+		    buf[CHUNK_HEADER_LEN], 'a' + (uint8_t)(at / PIECE % 26));
+	}
+	runs_log_close(&l);
+}
+END_TEST
+
+/*
+ * Two that read by turns, far from each other, each go on from where they are.
+ * Were it a search from the beginning, this would be 900 million reads of the
+ * file, for which a test has no time.
+ */
+START_TEST(test_two_readers)
+{
+	struct runs_log *l = bytes_in_a_log();
+	struct runs_log_place a = { .at = 0 }, b = { .at = BYTES / 2 };
+	int64_t i;
+
 	for (i = 0; i < BYTES / 2; i++) {
 		next_byte(l, &a);
 		next_byte(l, &b);
@@ -335,6 +390,8 @@ main(void)
 	tcase_add_test(tc, test_foreign);
 	tcase_add_test(tc, test_headless);
 	tcase_add_test(tc, test_far);
+	tcase_add_loop_test(tc, test_new_readers, 0, 2);
+	tcase_add_test(tc, test_long);
 	tcase_add_test(tc, test_two_readers);
 	tcase_add_test(tc, test_overtaken);
 	suite_add_tcase(s, tc);

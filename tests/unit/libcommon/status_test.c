@@ -79,7 +79,7 @@ ask(const char *value, size_t n, const struct status_counts *counts,
 		snprintf(text[i], sizeof(text[i]), "w%zu", i);
 		w[i] = text[i];
 	}
-	status_keep(&state);
+	status_keep(STATUS_PARENT, &state);
 	free(answer);
 	answer = NULL;
 	status_answer(
@@ -138,6 +138,42 @@ START_TEST(test_full)
 }
 END_TEST
 
+/* Each source replaces its own, and what a sibling warns of finds room. */
+START_TEST(test_sources)
+{
+	const char *k[] = { "engine_state" }, *v[] = { "unreachable" };
+	const char *w[] = { "no engine" };
+	const struct msg_state sibling = { .state = { .k = k, .v = v, .n = 1 },
+		.warnings = { .v = w, .n = 1 } };
+	const struct status_counts counts = {
+		.name = { "open" }, .value = { 3 }, .n = 1
+	};
+	const struct msg_state nothing = { .state = { .n = 0 } };
+	const struct msg_status_answer *a;
+	struct msg m;
+
+	status_keep(STATUS_SIBLING, &sibling);
+	m = ask("1", WARNINGS_MAX, &counts, NULL);
+	a = &m.u.status_answer;
+	ck_assert_uint_eq(a->state.n, 3);
+	ck_assert_str_eq(a->state.k[0], "generation");
+	ck_assert_str_eq(a->state.k[1], "engine_state");
+	ck_assert_str_eq(a->state.v[1], "unreachable");
+	ck_assert_str_eq(a->state.k[2], "open");
+	ck_assert_uint_eq(a->warnings.n, WARNINGS_MAX);
+	ck_assert_str_eq(a->warnings.v[0], "no engine");
+	ck_assert_str_eq(a->warnings.v[1], "w0");
+	msg_free(&m);
+	status_keep(STATUS_SIBLING, &nothing);
+	m = ask("2", 1, &counts, NULL);
+	a = &m.u.status_answer;
+	ck_assert_uint_eq(a->state.n, 2);
+	ck_assert_str_eq(a->state.v[0], "2");
+	ck_assert_uint_eq(a->warnings.n, 1);
+	msg_free(&m);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -149,6 +185,7 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_whole);
 	tcase_add_test(tc, test_full);
+	tcase_add_test(tc, test_sources);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
