@@ -33,6 +33,7 @@ take_down()
 
 	unset "$mark"
 	stop_jobs
+	remove_policy
 	stop_runs
 	stop_spawned dispatchd
 	remove_containers
@@ -93,6 +94,16 @@ stop_spawned()	# name
 		until_true 5 gone "$pid" "$start"
 	fi
 	rm -f "$work/pid/$1"
+}
+
+# Of an installation that was broken off. One that is not ours is not noted.
+remove_policy()
+{
+	local file
+
+	for file in $(noted policy); do
+		rm -f "$file" || problems+=" $file"
+	done
 }
 
 # --- runs and containers ------------------------------------------------------
