@@ -374,7 +374,7 @@ cmd_entrypoint_at(const struct entry_where *where)
 		return ENTRY_EXIT_NOTHING;
 	/* Its children have from it what it may not do itself. */
 	if (hold_standard_fds() == -1 || system_harden() == -1 ||
-	    system_spare_pid1() == -1) {
+	    system_limit_tool() == -1) {
 		complain("entrypoint: %s", strerror(errno));
 		return ENTRY_EXIT_NOTHING;
 	}

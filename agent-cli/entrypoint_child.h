@@ -53,7 +53,7 @@ bool system_term_outside(int fd, pid_t *by);
 /* --- entrypoint_filter_linux.c: what its children may not ask of it ------ */
 
 /* For the caller and all that comes of it. Each returns 0, or -1 with errno. */
-int system_spare_pid1(void); /* they do not change the limits of PID 1 */
+int system_limit_tool(void); /* no limits of PID 1, no vsock, no io_uring */
 int system_alone(void); /* it makes no process */
 
 /* --- entrypoint_child.c -------------------------------------------------- */

@@ -41,7 +41,7 @@ system_term_outside(int fd, pid_t *by)
 }
 
 int
-system_spare_pid1(void)
+system_limit_tool(void)
 {
 	errno = ENOTSUP;
 	return -1;

@@ -6,6 +6,7 @@
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -139,10 +140,72 @@ START_TEST(limits)
 	/* Without the filter each of them would be let. */
 	ck_assert_int_eq(behind(NULL, of_pid1), 1);
 	ck_assert_int_eq(behind(NULL, of_pid1_padded), 1);
-	ck_assert_int_eq(behind(system_spare_pid1, of_pid1), 0);
-	ck_assert_int_eq(behind(system_spare_pid1, of_pid1_padded), 0);
-	ck_assert_int_eq(behind(system_spare_pid1, of_others), 0);
-	ck_assert_int_eq(behind(system_spare_pid1, of_itself_in_libc), 0);
+	ck_assert_int_eq(behind(system_limit_tool, of_pid1), 0);
+	ck_assert_int_eq(behind(system_limit_tool, of_pid1_padded), 0);
+	ck_assert_int_eq(behind(system_limit_tool, of_others), 0);
+	ck_assert_int_eq(behind(system_limit_tool, of_itself_in_libc), 0);
+}
+END_TEST
+
+/* --- ways that no packet rule sees ---------------------------------------- */
+
+static int
+vsock(void)
+{
+	return socket(AF_VSOCK, SOCK_STREAM, 0) == -1 && errno == EAFNOSUPPORT
+	    ? 0
+	    : 1;
+}
+
+static int
+ring(void)
+{
+	static char params[256];
+
+	return syscall(SYS_io_uring_setup, 8, params) == -1 && errno == ENOSYS
+	    ? 0
+	    : 1;
+}
+
+static int
+other_sockets(void)
+{
+	static const int families[] = { AF_UNIX, AF_INET, AF_INET6,
+		AF_NETLINK };
+	size_t i;
+
+	for (i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		if (socket(families[i], SOCK_DGRAM, 0) == -1)
+			return (int)i + 1;
+	}
+	return 0;
+}
+
+#ifdef __x86_64__
+static int
+vsock_i386(void)
+{
+	return int80(359, AF_VSOCK) == -EAFNOSUPPORT ? 0 : 1;
+}
+
+static int
+socketcall_i386(void)
+{
+	return int80(102, 1) == -ENOSYS ? 0 : 1;
+}
+
+static int
+ring_i386(void)
+{
+	return int80(425, 8) == -ENOSYS ? 0 : 1;
+}
+#endif
+
+START_TEST(ways)
+{
+	ck_assert_int_eq(behind(system_limit_tool, ring), 0);
+	ck_assert_int_eq(behind(system_limit_tool, vsock), 0);
+	ck_assert_int_eq(behind(system_limit_tool, other_sockets), 0);
 }
 END_TEST
 
@@ -221,13 +284,16 @@ END_TEST
 START_TEST(other_tables)
 {
 #ifdef __x86_64__
-	ck_assert_int_eq(behind(system_spare_pid1, of_pid1_x32), 0);
+	ck_assert_int_eq(behind(system_limit_tool, of_pid1_x32), 0);
 	if (behind(NULL, of_itself_i386) == 98)
 		return;
 	ck_assert_int_eq(behind(NULL, of_pid1_i386), 1);
-	ck_assert_int_eq(behind(system_spare_pid1, of_pid1_i386), 0);
-	ck_assert_int_eq(behind(system_spare_pid1, of_itself_i386), 0);
+	ck_assert_int_eq(behind(system_limit_tool, of_pid1_i386), 0);
+	ck_assert_int_eq(behind(system_limit_tool, of_itself_i386), 0);
 	ck_assert_int_eq(behind(system_alone, fork_i386), 0);
+	ck_assert_int_eq(behind(system_limit_tool, vsock_i386), 0);
+	ck_assert_int_eq(behind(system_limit_tool, socketcall_i386), 0);
+	ck_assert_int_eq(behind(system_limit_tool, ring_i386), 0);
 #endif
 }
 END_TEST
@@ -245,6 +311,7 @@ main(void)
 		return 77;
 	}
 	tcase_add_test(t, limits);
+	tcase_add_test(t, ways);
 	tcase_add_test(t, processes);
 	tcase_add_test(t, other_tables);
 	suite_add_tcase(s, t);
