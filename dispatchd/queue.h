@@ -179,6 +179,14 @@ void queue_record_tick(void);
 void qjob_admit_all(void);
 /* "" when it does not wait. */
 void queue_why_waits(const struct queue_row *row, char why[QUEUE_WHY_MAX + 1]);
+/* From time to time: a pause may be over. */
+void next_tick(void);
+
+/* queue_subnet.c: networks for them */
+/* One of the pool that is free, as far as we know. 0, or -1 as the store. */
+int subnet_free(char network[QUEUE_NETWORK_MAX + 1]);
+/* The engine says that somebody else has it. */
+void subnet_refused(const char *network);
 
 /* queue_start.c: from ADMITTED to COMMITTED */
 void qjob_drive_start(struct qjob *j);

@@ -84,6 +84,19 @@ qjob_ask(
 	call_send(p, &m, j, ms, fn);
 }
 
+/* What failed so often will do so again; the last time tells why. */
+static void
+give_up(struct qjob *j)
+{
+	char last[QUEUE_REASON_MAX + 1];
+
+	strlcpy(last, j->row.reason, sizeof(last));
+	snprintf(j->row.reason, sizeof(j->row.reason),
+	    "given up behind %d starts that failed: %.160s", QUEUE_TRIES_MAX,
+	    last);
+	j->row.class = CLASS_LOST_INFRA;
+}
+
 /*
  * It was to be tried again. Meanwhile somebody may have stopped it, and one
  * that was released is never started a second time.
@@ -97,8 +110,8 @@ goes_back(struct qjob *j)
 		j->row.class = j->row.stop;
 	if (j->row.class == CLASS_NONE && j->row.released)
 		j->row.class = CLASS_LOST_INFRA;
-	if (j->row.class == CLASS_NONE && j->row.tries >= QUEUE_TRIES_MAX)
-		j->row.class = CLASS_LOST_INFRA;
+	if (j->row.class == CLASS_NONE && j->row.tries + 1 >= QUEUE_TRIES_MAX)
+		give_up(j);
 	return j->row.class == CLASS_NONE;
 }
 

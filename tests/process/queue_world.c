@@ -214,6 +214,12 @@ play_engine(const struct msg *m)
 			    world.play.create_error, "so it is played");
 			break;
 		}
+		if (world.play.subnet != NULL &&
+		    strcmp(world.play.subnet, m->u.engine_create.subnet) == 0) {
+			(void)peer_send_error(
+			    world.engine.p, m->id, "subnet", "it is in use");
+			break;
+		}
 		container_is(m->u.engine_create.run, "created");
 		ck_assert_uint_lt(nmade, CONTAINERS_MAX);
 		strlcpy(made[nmade++], m->u.engine_create.run, sizeof(made[0]));
@@ -222,6 +228,11 @@ play_engine(const struct msg *m)
 		say(&world.engine, &a);
 		break;
 	case MSG_TYPE_engine_start:
+		if (world.play.start_error != NULL) {
+			(void)peer_send_error(world.engine.p, m->id,
+			    world.play.start_error, "so it is played");
+			break;
+		}
 		container_is(m->u.engine_start.run, "running");
 		engine_state(m->id, m->u.engine_start.run);
 		break;

@@ -52,6 +52,8 @@ struct play {
 	const char *status_error; /* of run.status; NULL: it is answered */
 	int64_t tunnel_bytes, tunnel_quiet_ms; /* what it tells */
 	const char *create_error; /* of engine.create; NULL: it is made */
+	const char *start_error; /* of engine.start; NULL: it is started */
+	const char *subnet; /* somebody else's; NULL: there is none */
 	const char
 	    *proof_denials; /* how often its own is denied; NULL: never */
 	int64_t denied; /* of all, as egressd says */
