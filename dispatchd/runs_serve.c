@@ -224,17 +224,13 @@ serve_logs(int64_t id, const struct msg_logs *m)
 static void
 bundle_served(struct reader *r)
 {
-	unsigned char md[EVP_MAX_MD_SIZE];
-	char hex[65] = "";
-	unsigned n = 0, i;
+	char hex[RUNS_HASH_LEN + 1];
 	struct msg m;
 
-	if (EVP_DigestFinal_ex(r->hash, md, &n) != 1 || n != 32) {
+	if (bundle_hash_end(r->hash, hex) == -1) {
 		reader_broken(r, "it cannot be hashed");
 		return;
 	}
-	for (i = 0; i < n; i++)
-		snprintf(hex + 2 * (size_t)i, 3, "%02x", md[i]);
 	peer_stream_finish(runs.frontend, r->stream);
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_bundle_get_answer;
@@ -284,7 +280,8 @@ serve_bundle(int64_t id, const struct msg_bundle_get *m)
 	if ((r = reader_new(id, m->run, m->stream)) == NULL)
 		return;
 	if ((fd = job_dir_open(m->run, false)) != -1) {
-		r->fd = openat(fd, "bundle", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		r->fd =
+		    openat(fd, RUNS_BUNDLE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 		close(fd);
 	}
 	r->hash = EVP_MD_CTX_new();

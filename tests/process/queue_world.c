@@ -326,6 +326,18 @@ play_runs(const struct msg *m)
 		container_is(m->u.job_finish.run, "exited");
 		link_is(m->u.job_finish.run, "none");
 		break;
+	case MSG_TYPE_job_stored:
+		if (world.play.stored_error != NULL) {
+			(void)peer_send_error(world.runs.p, m->id,
+			    world.play.stored_error, "so it is played");
+			break;
+		}
+		a = plain(MSG_TYPE_job_stored_answer, m->id);
+		a.u.job_stored_answer.bytes = world.play.stored_bytes;
+		a.u.job_stored_answer.sha256 =
+		    world.play.stored_bytes > 0 ? bundle_hash : "";
+		say(&world.runs, &a);
+		break;
 	case MSG_TYPE_job_close:
 		if (m->u.job_close.remove && world.play.files_stay)
 			(void)peer_send_error(world.runs.p, m->id, "storage",

@@ -47,6 +47,8 @@ struct play {
 	bool leave; /* and leaves when all is stored */
 	int64_t exit_code; /* of a container that is exited */
 	bool files_stay; /* runs cannot remove */
+	int64_t stored_bytes; /* of a bundle that is there; 0: there is none */
+	const char *stored_error; /* of job.stored; NULL: it is told */
 	const char *times; /* of the profile */
 	const char *sync_error; /* of runs.sync; NULL: it is taken */
 	const char *status_error; /* of run.status; NULL: it is answered */
