@@ -192,6 +192,8 @@ void job_stored(int64_t id, const struct msg_job_stored *m);
 /* runs_serve.c: logs and bundles, to the frontend */
 void serve_logs(int64_t id, const struct msg_logs *m);
 void serve_bundle(int64_t id, const struct msg_bundle_get *m);
+/* What the queue has of the bundle that is to be served. */
+void serve_compare(int64_t id, const struct msg_bundle_row_answer *m);
 void serve_ready(uint32_t stream);
 void serve_aborted(uint32_t stream);
 /* More output is there; over: and no more will be. */

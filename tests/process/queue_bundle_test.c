@@ -146,6 +146,41 @@ START_TEST(test_stored_later)
 }
 END_TEST
 
+/* --- what runs is told of it ------------------------------------------------
+ */
+
+static const struct msg_bundle_row_answer *
+row_of(const char *run, size_t n)
+{
+	struct msg m = { .type = MSG_TYPE_bundle_row, .id = 21 };
+	const struct msg *a;
+
+	m.u.bundle_row.run = run;
+	say(&world.runs, &m);
+	a = heard(&world.runs, MSG_TYPE_bundle_row_answer, n);
+	ck_assert_int_eq(a->id, 21);
+	return &a->u.bundle_row_answer;
+}
+
+START_TEST(test_row)
+{
+	char run[RUNID_LEN + 1];
+
+	world.play.leave = false;
+	submit_run("a", run);
+	until_state(run, "RUNNING");
+	ck_assert_int_eq(row_of(run, 1)->bytes, 0);
+	ck_assert_str_eq(row_of(run, 2)->sha256, "");
+	tool_ends(run, 5);
+	until_state(run, "HARVESTED");
+	ck_assert_int_eq(row_of(run, 3)->bytes, 5);
+	until_state(run, "DONE");
+	ck_assert_int_eq(row_of(run, 4)->bytes, 5);
+	ck_assert_str_eq(row_of(run, 5)->sha256, bundle_hash);
+	ck_assert_int_eq(row_of("aaaaaaaaaaaa", 6)->bytes, 0);
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -162,6 +197,7 @@ tests(void)
 	    tc, test_stored, 0, (int)(sizeof(lives) / sizeof(lives[0])));
 	tcase_add_loop_test(tc, test_none_stored, 0, 2);
 	tcase_add_test(tc, test_stored_later);
+	tcase_add_test(tc, test_row);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

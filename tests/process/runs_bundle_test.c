@@ -89,6 +89,58 @@ START_TEST(test_no_file)
 }
 END_TEST
 
+/* --- served ----------------------------------------------------------------
+ */
+
+static void
+change(off_t size, int byte)
+{
+	char name[128], b = (char)byte;
+	int fd;
+
+	snprintf(name, sizeof(name), "%s/" RUN "/bundle", directory);
+	ck_assert_int_ne(fd = open(name, O_RDWR | O_CLOEXEC), -1);
+	ck_assert_int_eq(ftruncate(fd, size), 0);
+	ck_assert_int_eq(pwrite(fd, &b, 1, 17), 1);
+	close(fd);
+}
+
+/* One that an outside hand changed is not handed out as if it were it. */
+START_TEST(test_changed)
+{
+	const struct msg *m;
+
+	hand_over(BIG);
+	if (_i == 0)
+		change(BIG, 8);
+	else
+		change(_i == 1 ? BIG - 1 : BIG + 1, 7);
+	serve(MSG_TYPE_bundle_get);
+	m = heard(&frontend, MSG_TYPE_error, 1);
+	ck_assert_str_eq(m->u.error.error, "storage");
+	ck_assert_ptr_nonnull(strstr(m->u.error.reason, "recorded"));
+	UNTIL(frontend.aborted);
+	ck_assert_uint_eq(frontend.count[MSG_TYPE_bundle_get_answer], 0);
+	/* By its size it is seen before a byte of it goes out. */
+	if (_i > 0)
+		ck_assert_uint_eq(frontend.nin, 0);
+}
+END_TEST
+
+/* A file that the queue knows nothing of is none of the run's. */
+START_TEST(test_not_recorded)
+{
+	hand_over(BIG);
+	row.bytes = 0;
+	row.sha256[0] = '\0';
+	serve(MSG_TYPE_bundle_get);
+	ck_assert_str_eq(
+	    heard(&frontend, MSG_TYPE_error, 1)->u.error.error, "no_bundle");
+	UNTIL(frontend.aborted);
+	ck_assert_uint_eq(frontend.nin, 0);
+}
+END_TEST
+
 int
 world_tests(void)
 {
@@ -102,6 +154,8 @@ world_tests(void)
 	tcase_add_loop_test(tc, test_stored, 0, 2);
 	tcase_add_loop_test(tc, test_none_stored, 0, 3);
 	tcase_add_loop_test(tc, test_no_file, 0, 2);
+	tcase_add_loop_test(tc, test_changed, 0, 3);
+	tcase_add_test(tc, test_not_recorded);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
