@@ -267,6 +267,7 @@ tick(int fd, short what, void *arg)
 		queue_record_tick();
 		egress_tick();
 		disk_tick();
+		next_tick();
 		prune_tick();
 	}
 }

@@ -89,6 +89,7 @@ struct qjob {
 	bool shut_tried; /* egressd was asked to close it, and did not */
 	bool finished; /* PID 1 was told to leave */
 	bool has_bundle;
+	bool looked; /* runs told what is stored */
 	char lost[17]; /* there is none, and should be: by whom; "": none is */
 	int64_t retry_ms, retry_at;
 	int64_t state_at; /* boot ms: when this state began, for us */
@@ -180,6 +181,14 @@ void queue_record_tick(void);
 void qjob_admit_all(void);
 /* "" when it does not wait. */
 void queue_why_waits(const struct queue_row *row, char why[QUEUE_WHY_MAX + 1]);
+/* From time to time: a pause may be over. */
+void next_tick(void);
+
+/* queue_subnet.c: networks for them */
+/* One of the pool that is free, as far as we know. 0, or -1 as the store. */
+int subnet_free(char network[QUEUE_NETWORK_MAX + 1]);
+/* The engine says that somebody else has it. */
+void subnet_refused(const char *network);
 
 /* queue_start.c: from ADMITTED to COMMITTED */
 void qjob_drive_start(struct qjob *j);
@@ -199,11 +208,19 @@ void qjob_requeue(struct qjob *j, const char *why);
 void qjob_end(struct qjob *j, enum queue_class class, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void qjob_exited(struct qjob *j, const struct msg_job_exited *m);
-void qjob_bundle(struct qjob *j, const struct msg_job_bundle *m);
 void qjob_drive_end(struct qjob *j);
 /* Ask a sibling or egressd for something about a run, and nothing more. */
 void qjob_ask(
     struct qjob *j, struct peer *p, enum msg_type type, int ms, call_fn *fn);
+
+/* queue_harvest.c: what it hands back */
+void qjob_bundle(struct qjob *j, const struct msg_job_bundle *m);
+/*
+ * Is a bundle of it stored that we do not know of? Where that may be, runs is
+ * asked once: true, and it is driven on with the answer.
+ */
+bool qjob_ask_stored(struct qjob *j);
+void qjob_drive_exited(struct qjob *j);
 
 /* queue_stop.c: ended from outside */
 /* The tool is ended; what it has done so far is harvested. */

@@ -114,6 +114,19 @@ has_words(const struct qjob *j)
 	    j->row.container[0] != '\0' && !j->row.released && !j->words_asked;
 }
 
+/* What failed so often will do so again; the last time tells why. */
+static void
+give_up(struct qjob *j)
+{
+	char last[QUEUE_REASON_MAX + 1];
+
+	strlcpy(last, j->row.reason, sizeof(last));
+	snprintf(j->row.reason, sizeof(j->row.reason),
+	    "given up behind %d starts that failed: %.200s", QUEUE_TRIES_MAX,
+	    last);
+	j->row.class = CLASS_LOST_INFRA;
+}
+
 /*
  * It was to be tried again. Meanwhile somebody may have stopped it, and one
  * that was released is never started a second time.
@@ -127,8 +140,8 @@ goes_back(struct qjob *j)
 		j->row.class = j->row.stop;
 	if (j->row.class == CLASS_NONE && j->row.released)
 		j->row.class = CLASS_LOST_INFRA;
-	if (j->row.class == CLASS_NONE && j->row.tries >= QUEUE_TRIES_MAX)
-		j->row.class = CLASS_LOST_INFRA;
+	if (j->row.class == CLASS_NONE && j->row.tries + 1 >= QUEUE_TRIES_MAX)
+		give_up(j);
 	return j->row.class == CLASS_NONE;
 }
 
@@ -180,6 +193,8 @@ take_down(struct qjob *j)
 		    QUEUE_ENGINE_MS, container_removed);
 	else if (!j->egress_down)
 		egress_shut(j);
+	else if (qjob_ask_stored(j))
+		return;
 	else if (!j->runs_down)
 		qjob_ask(j, queue.runs, MSG_TYPE_job_close, QUEUE_CALL_MS,
 		    runs_closed);
@@ -308,72 +323,7 @@ qjob_exited(struct qjob *j, const struct msg_job_exited *m)
 	qjob_drive(j);
 }
 
-/* --- EXITED, HARVESTED --------------------------------------------------- */
-
-static void
-decide(struct qjob *j)
-{
-	struct queue_exit e;
-
-	if (j->row.class != CLASS_NONE)
-		return;
-	memset(&e, 0, sizeof(e));
-	e.stop = j->row.stop;
-	e.reason = j->exit_reason;
-	e.exit_code = (int)j->row.exit_code;
-	e.signal = (int)j->row.signal;
-	e.oom = j->oom;
-	e.repo = j->row.url[0] != '\0';
-	e.bundle = j->has_bundle;
-	e.lost = j->bundled ? (j->lost[0] != '\0' ? j->lost : NULL) : "";
-	j->row.class = queue_class_of(&e);
-	if (j->row.class == CLASS_AGENT_FAILED && j->row.signal > 0 &&
-	    j->row.reason[0] == '\0')
-		snprintf(j->row.reason, sizeof(j->row.reason),
-		    "the tool was ended by signal %lld",
-		    (long long)j->row.signal);
-}
-
-static void
-drive_exited(struct qjob *j)
-{
-	bool late = clock_boot_ms() - j->state_at > QUEUE_HARVEST_MS;
-
-	/* The bundle comes by our own door; nothing of it needs the way out. */
-	if (!j->egress_down && !j->shut_tried) {
-		egress_shut(j);
-		return;
-	}
-	if (!j->bundled && !j->container_gone && !late)
-		return;
-	decide(j);
-	if (!j->bundled && j->row.url[0] != '\0' && j->row.reason[0] == '\0')
-		strlcpy(j->row.reason, "its branch could not be had",
-		    sizeof(j->row.reason));
-	if (qjob_step(j, STATE_HARVESTED,
-	        j->has_bundle ? "bundle %.12s, %lld bytes"
-	                      : "no bundle%.0s%.0lld",
-	        j->row.bundle_sha256, (long long)j->row.bundle_bytes))
-		qjob_drive(j);
-}
-
-void
-qjob_bundle(struct qjob *j, const struct msg_job_bundle *m)
-{
-	if (j->bundled)
-		return;
-	j->bundled = true;
-	j->has_bundle = m->bytes > 0;
-	strlcpy(j->lost, m->lost, sizeof(j->lost));
-	/* Without a repository there is none to miss; a tool says more. */
-	if (m->why != NULL && j->row.url[0] != '\0' && j->row.reason[0] == '\0')
-		strlcpy(j->row.reason, m->why, sizeof(j->row.reason));
-	j->row.bundle_bytes = m->bytes;
-	strlcpy(j->row.bundle_sha256, m->sha256, sizeof(j->row.bundle_sha256));
-	strlcpy(j->row.base_commit, m->base, sizeof(j->row.base_commit));
-	strlcpy(j->row.head, m->head, sizeof(j->row.head));
-	qjob_drive(j);
-}
+/* --- HARVESTED ----------------------------------------------------------- */
 
 /* PID 1 may leave; when it has, or does not, the rest is taken down. */
 static void
@@ -421,7 +371,7 @@ qjob_drive_end(struct qjob *j)
 		break;
 	case STATE_EXITED:
 		if (qjob_attach(j))
-			drive_exited(j);
+			qjob_drive_exited(j);
 		break;
 	case STATE_HARVESTED:
 	case STATE_PUBLISHING:

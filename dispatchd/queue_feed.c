@@ -83,9 +83,7 @@ find_siblings(const struct qjob *j, struct siblings *s)
 		strlcpy(s->network[s->n++], other->row.network,
 		    sizeof(s->network[0]));
 	}
-	if (s->n == 0 &&
-	    queue_store_subnet(
-	        queue.store, &queue.config->pool, s->network[0]) == 0)
+	if (s->n == 0 && subnet_free(s->network[0]) == 0)
 		s->n = 1;
 	for (i = 0; i < s->n; i++)
 		s->v[i] = s->network[i];

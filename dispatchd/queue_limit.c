@@ -1,5 +1,15 @@
 #include "dispatchd/queue_limit.h"
 
+int64_t
+queue_pause_ms(int64_t tries)
+{
+	int64_t ms = QUEUE_PAUSE_MS;
+
+	while (--tries > 0 && ms < QUEUE_PAUSE_MAX_MS)
+		ms *= 2;
+	return ms < QUEUE_PAUSE_MAX_MS ? ms : QUEUE_PAUSE_MAX_MS;
+}
+
 static int64_t
 shorter(const struct queue_clock *c)
 {

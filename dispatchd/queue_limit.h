@@ -3,8 +3,8 @@
 
 /*
  * The limits of a run that is committed: its release, its deadline, and how
- * long neither its output nor a tunnel may have a byte. Pure. All times are of
- * the boot clock.
+ * long neither its output nor a tunnel may have a byte; and how long one whose
+ * start failed is left alone. Pure. All times are of the boot clock.
  */
 
 #include <stdbool.h>
@@ -13,6 +13,11 @@
 #define QUEUE_RELEASE_MS 60000 /* from the release to PID 1's word for it */
 #define QUEUE_ASK_SHARE 4 /* egressd is asked so often in the shorter limit */
 #define QUEUE_ASK_AGAIN_MS 2000 /* and again, if it did not tell */
+#define QUEUE_PAUSE_MS 1000 /* behind the first start that failed */
+#define QUEUE_PAUSE_MAX_MS 60000
+
+/* Behind so many of them: twice as long each time, up to the most. */
+int64_t queue_pause_ms(int64_t tries);
 
 struct queue_clock {
 	int64_t now;

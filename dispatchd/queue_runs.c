@@ -125,6 +125,29 @@ output(struct qjob *j, const struct msg_job_output *o)
 	j->row.log_dropped = o->dropped;
 }
 
+/* It is about to be served: what there is must be what was recorded. */
+static void
+bundle_row(int64_t id, const char *run)
+{
+	struct queue_row disk, *row = &disk;
+	struct qjob *j = qjob_find(run);
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_bundle_row_answer;
+	m.id = id;
+	m.u.bundle_row_answer.sha256 = "";
+	if (j != NULL)
+		row = &j->row;
+	else if (queue_store_get(queue.store, run, &disk) == -1)
+		row = NULL;
+	if (row != NULL) {
+		m.u.bundle_row_answer.bytes = row->bundle_bytes;
+		m.u.bundle_row_answer.sha256 = row->bundle_sha256;
+	}
+	sibling_send(queue.runs, &m);
+}
+
 void
 queue_dispatch_runs(struct peer *p, struct msg *m, int fd, void *arg)
 {
@@ -163,6 +186,9 @@ queue_dispatch_runs(struct peer *p, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_job_bundle:
 		if ((j = qjob_find(m->u.job_bundle.run)) != NULL)
 			qjob_bundle(j, &m->u.job_bundle);
+		return;
+	case MSG_TYPE_bundle_row:
+		bundle_row(m->id, m->u.bundle_row.run);
 		return;
 	default:
 		fatalx("unexpected %s from runs", msg_decl(m->type)->wire);

@@ -3,6 +3,7 @@
  * nothing of the job has happened, and it may go back to QUEUED.
  */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "libcommon/clock.h"
@@ -52,6 +53,8 @@ make_door(struct qjob *j)
 static void
 container_made(struct qjob *j, const struct msg *m)
 {
+	char why[64];
+
 	if (m != NULL && m->type == MSG_TYPE_engine_created) {
 		strlcpy(j->row.container, m->u.engine_created.container,
 		    sizeof(j->row.container));
@@ -75,9 +78,12 @@ container_made(struct qjob *j, const struct msg *m)
 	if (strcmp(m->u.error.error, "boundary") == 0)
 		qjob_end(j, CLASS_BOUNDARY_VIOLATION, "engine: %s",
 		    m->u.error.reason);
-	else if (strcmp(m->u.error.error, "subnet") == 0)
-		qjob_requeue(j, "its network is taken by somebody else");
-	else
+	else if (strcmp(m->u.error.error, "subnet") == 0) {
+		subnet_refused(j->row.network);
+		snprintf(why, sizeof(why), "somebody else has its network, %s",
+		    j->row.network);
+		qjob_requeue(j, why);
+	} else
 		qjob_end(j, CLASS_LOST_INFRA, "engine: %s: %s",
 		    m->u.error.error, m->u.error.reason);
 }

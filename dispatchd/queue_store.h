@@ -32,6 +32,7 @@
 #define QUEUE_USER_QUEUED_MAX 1024 /* of one user, */
 #define QUEUE_USER_PROMPTS_MAX (512 * 1024 * 1024) /* and their prompts */
 #define QUEUE_LIVE_MAX 1024 /* networks that may be taken at a time */
+#define QUEUE_PASSED_MAX 64 /* and networks that are passed over */
 #define QUEUE_EVIDENCE_MAX 1024
 #define QUEUE_STEP_SUBMITTED 1 /* the number of the first step */
 #define QUEUE_NOTE_MAX (256 * 1024)
@@ -201,8 +202,12 @@ int queue_store_count(struct queue_store *s, enum queue_filter f, int64_t *n);
 /* Into text, ABSENT when there is none; cut never: LIMIT. */
 int queue_store_note_get(struct queue_store *s, const char *run,
     const char *kind, char *text, size_t size);
-/* The lowest /29 of the pool that no live run has. */
+/*
+ * The lowest /29 of the pool that no live run has and that is none of those
+ * that are to be passed over, QUEUE_PASSED_MAX at most.
+ */
 int queue_store_subnet(struct queue_store *s, const struct netprefix *pool,
+    const struct netprefix *passed, size_t npassed,
     char out[QUEUE_NETWORK_MAX + 1]);
 /*
  * The oldest run that may be forgotten, which is one that is done and has no

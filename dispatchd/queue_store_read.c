@@ -261,15 +261,20 @@ by_number(const void *x, const void *y)
 
 int
 queue_store_subnet(struct queue_store *s, const struct netprefix *pool,
+    const struct netprefix *passed, size_t npassed,
     char out[QUEUE_NETWORK_MAX + 1])
 {
 	char text[NETADDR_PREFIX_TEXT_MAX];
-	uint32_t nets[QUEUE_LIVE_MAX], at, first;
+	uint32_t nets[QUEUE_LIVE_MAX + QUEUE_PASSED_MAX], at, first;
 	struct netprefix p = *pool;
 	int n = taken(s, nets, QUEUE_LIVE_MAX), i;
 
 	if (n == -1)
 		return -1;
+	for (; npassed > 0; npassed--) {
+		memcpy(&at, passed[npassed - 1].addr.b, sizeof(at));
+		nets[n++] = ntohl(at);
+	}
 	qsort(nets, (size_t)n, sizeof(nets[0]), by_number);
 	memcpy(&first, pool->addr.b, sizeof(first));
 	first = at = ntohl(first);
@@ -278,8 +283,8 @@ queue_store_subnet(struct queue_store *s, const struct netprefix *pool,
 			at += SUBNET_SIZE;
 	}
 	if (at - first >= UINT64_C(1) << (32 - pool->bits))
-		return store_error(s, STORE_LIMIT,
-		    "every network of the pool is a live run's");
+		return store_error(
+		    s, STORE_LIMIT, "every network of the pool is taken");
 	first = htonl(at);
 	memcpy(p.addr.b, &first, sizeof(first));
 	p.bits = DISPATCH_SUBNET_BITS;

@@ -97,6 +97,12 @@ runs_dispatch_queue(struct peer *peer, struct msg *m, int fd, void *arg)
 	case MSG_TYPE_job_finish:
 		job_finish(m->u.job_finish.run);
 		break;
+	case MSG_TYPE_bundle_row_answer:
+		serve_compare(m->id, &m->u.bundle_row_answer);
+		break;
+	case MSG_TYPE_job_stored:
+		job_stored(m->id, &m->u.job_stored);
+		break;
 	case MSG_TYPE_job_close:
 		job_close(m->id, &m->u.job_close);
 		break;

@@ -36,6 +36,8 @@
 #define RUNS_RESERVE_SHARE 2 /* of disk_reserve is left to bundles */
 #define RUNS_PROMPT_MAX (4 * 1024 * 1024)
 #define RUNS_CA_MAX (1024 * 1024)
+#define RUNS_BUNDLE "bundle" /* its name, when it is whole */
+#define RUNS_HASH_LEN 64 /* SHA-256 in hex */
 #define RUNS_STREAM_PROMPT 1 /* towards PID 1 */
 #define RUNS_STREAM_CA 2
 
@@ -181,10 +183,17 @@ int bundle_begin(struct job *j, const struct msg_agent_bundle *m);
 int bundle_data(struct job *j, const uint8_t *buf, size_t len);
 void bundle_end(struct job *j, bool ok, const char *why);
 void bundle_drop(struct job *j);
+/* The end of a hash over a bundle (EVP_MD_CTX), in hex. Returns 0 or -1. */
+int bundle_hash_end(void *hash, char hex[RUNS_HASH_LEN + 1]);
+
+/* runs_stored.c */
+void job_stored(int64_t id, const struct msg_job_stored *m);
 
 /* runs_serve.c: logs and bundles, to the frontend */
 void serve_logs(int64_t id, const struct msg_logs *m);
 void serve_bundle(int64_t id, const struct msg_bundle_get *m);
+/* What the queue has of the bundle that is to be served. */
+void serve_compare(int64_t id, const struct msg_bundle_row_answer *m);
 void serve_ready(uint32_t stream);
 void serve_aborted(uint32_t stream);
 /* More output is there; over: and no more will be. */

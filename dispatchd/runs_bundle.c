@@ -20,7 +20,6 @@
 #include "dispatchd/runs.h"
 
 #define PART "bundle.part"
-#define WHOLE "bundle"
 #define COMPARE_LEN 16384 /* bytes at a time */
 
 static void
@@ -150,7 +149,7 @@ bundle_begin(struct job *j, const struct msg_agent_bundle *m)
 	strlcpy(b->head, m->head, sizeof(b->head));
 	if (m->why != NULL)
 		strlcpy(b->why, m->why, sizeof(b->why));
-	fd = openat(j->dirfd, WHOLE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(j->dirfd, RUNS_BUNDLE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd != -1)
 		return begin_again(j, m, fd);
 	if (m->stream == 0) {
@@ -215,13 +214,13 @@ bundle_data(struct job *j, const uint8_t *buf, size_t len)
 	return 0;
 }
 
-static int
-finish_hash(struct bundle *b, char hex[65])
+int
+bundle_hash_end(void *hash, char hex[RUNS_HASH_LEN + 1])
 {
 	unsigned char md[EVP_MAX_MD_SIZE];
 	unsigned n = 0, i;
 
-	if (EVP_DigestFinal_ex(b->hash, md, &n) != 1 || n != 32)
+	if (EVP_DigestFinal_ex(hash, md, &n) != 1 || n != 32)
 		return -1;
 	for (i = 0; i < n; i++)
 		snprintf(hex + 2 * (size_t)i, 3, "%02x", md[i]);
@@ -233,14 +232,14 @@ put_in_place(struct job *j)
 {
 	if (fd_sync_data(j->bundle.fd) == -1)
 		return -1;
-	return renameat(j->dirfd, PART, j->dirfd, WHOLE);
+	return renameat(j->dirfd, PART, j->dirfd, RUNS_BUNDLE);
 }
 
 void
 bundle_end(struct job *j, bool ok, const char *why)
 {
 	struct bundle *b = &j->bundle;
-	char hex[65];
+	char hex[RUNS_HASH_LEN + 1];
 
 	b->stream = 0;
 	if (!ok || b->bytes != b->max) {
@@ -248,8 +247,8 @@ bundle_end(struct job *j, bool ok, const char *why)
 		    why != NULL ? why : "its bundle is not whole");
 		return;
 	}
-	if (finish_hash(b, hex) == -1 || (!b->again && put_in_place(j) == -1) ||
-	    fd_sync(j->dirfd) == -1) {
+	if (bundle_hash_end(b->hash, hex) == -1 ||
+	    (!b->again && put_in_place(j) == -1) || fd_sync(j->dirfd) == -1) {
 		give_up(
 		    j, "storage", "its bundle cannot be brought to the disk");
 		return;

@@ -17,6 +17,7 @@
 #include "dispatchd/runs.h"
 
 #define SERVE_TURNS 4 /* pieces of one event */
+#define OTHER_BUNDLE "its bundle is not the one that was recorded any more"
 
 struct reader {
 	TAILQ_ENTRY(reader) entry;
@@ -30,6 +31,8 @@ struct reader {
 	struct runs_log *log, *own;
 	struct runs_log_place place;
 	/* Or a bundle. */
+	int64_t row_id; /* of the question what the queue has; 0: answered */
+	char want[RUNS_HASH_LEN + 1];
 	int fd;
 	int64_t bytes;
 	EVP_MD_CTX *hash;
@@ -124,12 +127,18 @@ logs_end(struct reader *r)
 }
 
 static void
+reader_fail(struct reader *r, const char *code, const char *why)
+{
+	peer_stream_abort(runs.frontend, r->stream, why);
+	refuse(r->id, code, why);
+	reader_free(r);
+}
+
+static void
 reader_broken(struct reader *r, const char *why)
 {
 	log_warnx("run %s: reading: %s", r->run, why);
-	peer_stream_abort(runs.frontend, r->stream, why);
-	refuse(r->id, "storage", why);
-	reader_free(r);
+	reader_fail(r, "storage", why);
 }
 
 /* Chunks as they lie there, as many as fit. Returns the bytes; 0: no more. */
@@ -224,17 +233,17 @@ serve_logs(int64_t id, const struct msg_logs *m)
 static void
 bundle_served(struct reader *r)
 {
-	unsigned char md[EVP_MAX_MD_SIZE];
-	char hex[65] = "";
-	unsigned n = 0, i;
+	char hex[RUNS_HASH_LEN + 1];
 	struct msg m;
 
-	if (EVP_DigestFinal_ex(r->hash, md, &n) != 1 || n != 32) {
+	if (bundle_hash_end(r->hash, hex) == -1) {
 		reader_broken(r, "it cannot be hashed");
 		return;
 	}
-	for (i = 0; i < n; i++)
-		snprintf(hex + 2 * (size_t)i, 3, "%02x", md[i]);
+	if (strcmp(hex, r->want) != 0) {
+		reader_broken(r, OTHER_BUNDLE);
+		return;
+	}
 	peer_stream_finish(runs.frontend, r->stream);
 	memset(&m, 0, sizeof(m));
 	m.type = MSG_TYPE_bundle_get_answer;
@@ -271,6 +280,18 @@ bundle_push(struct reader *r)
 	push_again(r);
 }
 
+static void
+ask_row(struct reader *r)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.type = MSG_TYPE_bundle_row;
+	m.id = r->row_id = peer_next_id(runs.queue);
+	m.u.bundle_row.run = r->run;
+	sibling_send(runs.queue, &m);
+}
+
 void
 serve_bundle(int64_t id, const struct msg_bundle_get *m)
 {
@@ -284,7 +305,8 @@ serve_bundle(int64_t id, const struct msg_bundle_get *m)
 	if ((r = reader_new(id, m->run, m->stream)) == NULL)
 		return;
 	if ((fd = job_dir_open(m->run, false)) != -1) {
-		r->fd = openat(fd, "bundle", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		r->fd = openat(fd, RUNS_BUNDLE,
+		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		close(fd);
 	}
 	r->hash = EVP_MD_CTX_new();
@@ -296,7 +318,37 @@ serve_bundle(int64_t id, const struct msg_bundle_get *m)
 	    peer_stream_begin(runs.frontend, r->stream) == -1) {
 		refuse(id, "limit", "too many streams");
 		reader_free(r);
+	} else
+		ask_row(r);
+}
+
+/*
+ * The size is compared before a byte of it goes out, the hash behind the last:
+ * whoever gets it does not take it for whole before that.
+ */
+void
+serve_compare(int64_t id, const struct msg_bundle_row_answer *m)
+{
+	struct reader *r;
+	struct stat st;
+
+	TAILQ_FOREACH(r, &readers, entry) {
+		if (r->row_id == id)
+			break;
 	}
+	/* Its reader has gone meanwhile. */
+	if (r == NULL)
+		return;
+	r->row_id = 0;
+	strlcpy(r->want, m->sha256, sizeof(r->want));
+	if (m->bytes == 0)
+		reader_fail(r, "no_bundle", "the run has no bundle");
+	else if (fstat(r->fd, &st) == -1)
+		reader_broken(r, "it cannot be read");
+	else if (!S_ISREG(st.st_mode) || st.st_size != m->bytes)
+		reader_broken(r, OTHER_BUNDLE);
+	else
+		push(r);
 }
 
 /* --- events ----------------------------------------------------------- */
@@ -306,7 +358,7 @@ push(struct reader *r)
 {
 	if (r->log != NULL)
 		logs_push(r);
-	else
+	else if (r->row_id == 0)
 		bundle_push(r);
 }
 

@@ -1,7 +1,8 @@
-/* What a run is told that it has to find closed: the networks of others. */
+/* How a run is started: what it has to find closed, and starts that fail. */
 
 #include <stdio.h>
 
+#include "dispatchd/queue_limit.h"
 #include "queue_world.h"
 
 #define MANY 11 /* runs at a time */
@@ -168,6 +169,134 @@ START_TEST(test_no_words)
 }
 END_TEST
 
+/* --- starts that fail ------------------------------------------------------
+ */
+
+static void
+until_waits(const char *run, const char *part)
+{
+	UNTIL(strstr(show(run)->why, part) != NULL);
+	ck_assert_str_eq(show(run)->state, "QUEUED");
+}
+
+/* It is left alone for a while, longer each time, and others go before it. */
+START_TEST(test_pause)
+{
+	char a[RUNID_LEN + 1], b[RUNID_LEN + 1];
+	int64_t since;
+
+	world.play.start_error = "refused";
+	submit_run("a", a);
+	until_waits(a, "start 1 of at most 20 failed");
+	since = clock_boot_ms();
+	until_waits(a, "start 2 of at most 20 failed");
+	ck_assert_int_ge(clock_boot_ms() - since, QUEUE_PAUSE_MS / 2);
+	since = clock_boot_ms();
+	world.play.start_error = NULL;
+	submit_run("b", b);
+	until_state(b, "RUNNING");
+	ck_assert_str_eq(show(a)->state, "QUEUED");
+	ck_assert_uint_eq(creates_of(a), 2);
+	until_state(a, "RUNNING");
+	ck_assert_int_ge(clock_boot_ms() - since, 3 * QUEUE_PAUSE_MS / 2);
+	ck_assert_uint_eq(creates_of(a), 3);
+}
+END_TEST
+
+/* A run that has gone back n times, in another boot. */
+static void
+went_back(int n, char run[RUNID_LEN + 1])
+{
+	char dir[128], why[QUEUE_STORE_WHY_MAX + 1];
+	enum queue_store_error error;
+	struct queue_store *s;
+	struct queue_time now;
+	struct queue_row row;
+
+	world_kill();
+	world.play.mute = MSG_TYPE_engine_list;
+	world_spawn();
+	submit_run("a", run);
+	world_kill();
+	world.play.mute = 0;
+	snprintf(dir, sizeof(dir), "%s/queue", world_dir());
+	s = queue_store_open(dir, &error, why);
+	ck_assert_msg(s != NULL, "%s", why);
+	ck_assert_int_eq(queue_store_get(s, run, &row), 0);
+	queue_time_now(&now);
+	now.boot_id[0] = now.boot_id[0] == '0' ? '1' : '0';
+	while (n-- > 0) {
+		strlcpy(row.network, "10.201.0.0/29", sizeof(row.network));
+		ck_assert_int_eq(
+		    queue_store_step(s, &row, STATE_ADMITTED, "e", &now), 0);
+		ck_assert_int_eq(
+		    queue_store_step(s, &row, STATE_QUEUED, "e", &now), 0);
+	}
+	queue_store_close(&s);
+}
+
+/* What fails so often is given up, with the reason that it had last. */
+START_TEST(test_given_up)
+{
+	const struct msg_show_answer *s;
+	char run[RUNID_LEN + 1];
+
+	went_back(18 + _i, run);
+	world.play.start_error = "refused";
+	world_spawn();
+	if (_i == 0) {
+		until_waits(run, "start 19 of at most 20 failed");
+		return;
+	}
+	until_state(run, "DONE");
+	s = show(run);
+	ck_assert_str_eq(s->class, "lost_infra");
+	ck_assert_str_eq(s->reason,
+	    "given up behind 20 starts that failed: so it is played");
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_start], 1);
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_remove], 1);
+}
+END_TEST
+
+/* Somebody else has the lowest network: the next one is taken, and stays so. */
+START_TEST(test_subnet)
+{
+	char run[RUNID_LEN + 1];
+	const struct msg *m;
+
+	world.play.subnet = "10.201.0.0/29";
+	submit_run("a", run);
+	until_state(run, "RUNNING");
+	m = heard(&world.engine, MSG_TYPE_engine_create, 2);
+	ck_assert_str_eq(m->u.engine_create.subnet, "10.201.0.8/29");
+	ck_assert_str_eq(siblings(2)->v[0], "10.201.0.16/29");
+	tool_ends(run, 0);
+	until_state(run, "DONE");
+	submit_run("b", run);
+	until_state(run, "RUNNING");
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_create], 3);
+	m = heard(&world.engine, MSG_TYPE_engine_create, 3);
+	ck_assert_str_eq(m->u.engine_create.subnet, "10.201.0.8/29");
+}
+END_TEST
+
+/* There is no other: it waits, and nothing of it is lost. */
+START_TEST(test_only_subnet)
+{
+	char run[RUNID_LEN + 1];
+
+	world.play.pool = world.play.subnet = "10.201.0.0/29";
+	capacity(1);
+	submit_run("a", run);
+	heard(&world.engine, MSG_TYPE_engine_create, 1);
+	until_waits(run, "start 1 of at most 20 failed");
+	quiet();
+	quiet();
+	ck_assert_uint_eq(world.engine.count[MSG_TYPE_engine_create], 1);
+	ck_assert_str_eq(show(run)->state, "QUEUED");
+}
+END_TEST
+
 static int
 tests(void)
 {
@@ -186,6 +315,10 @@ tests(void)
 	tcase_add_loop_test(tc, test_words, 0, 2);
 	tcase_add_test(tc, test_no_words);
 	tcase_add_loop_test(tc, test_open, 0, 2);
+	tcase_add_test(tc, test_pause);
+	tcase_add_loop_test(tc, test_given_up, 0, 2);
+	tcase_add_test(tc, test_subnet);
+	tcase_add_test(tc, test_only_subnet);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

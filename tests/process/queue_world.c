@@ -226,6 +226,12 @@ play_engine(const struct msg *m)
 			    world.play.create_error, "so it is played");
 			break;
 		}
+		if (world.play.subnet != NULL &&
+		    strcmp(world.play.subnet, m->u.engine_create.subnet) == 0) {
+			(void)peer_send_error(
+			    world.engine.p, m->id, "subnet", "it is in use");
+			break;
+		}
 		container_is(m->u.engine_create.run, "created");
 		ck_assert_uint_lt(nmade, CONTAINERS_MAX);
 		strlcpy(made[nmade++], m->u.engine_create.run, sizeof(made[0]));
@@ -234,6 +240,11 @@ play_engine(const struct msg *m)
 		say(&world.engine, &a);
 		break;
 	case MSG_TYPE_engine_start:
+		if (world.play.start_error != NULL) {
+			(void)peer_send_error(world.engine.p, m->id,
+			    world.play.start_error, "so it is played");
+			break;
+		}
 		container_is(m->u.engine_start.run, "running");
 		engine_state(m->id, m->u.engine_start.run);
 		break;
@@ -336,6 +347,18 @@ play_runs(const struct msg *m)
 			break;
 		container_is(m->u.job_finish.run, "exited");
 		link_is(m->u.job_finish.run, "none");
+		break;
+	case MSG_TYPE_job_stored:
+		if (world.play.stored_error != NULL) {
+			(void)peer_send_error(world.runs.p, m->id,
+			    world.play.stored_error, "so it is played");
+			break;
+		}
+		a = plain(MSG_TYPE_job_stored_answer, m->id);
+		a.u.job_stored_answer.bytes = world.play.stored_bytes;
+		a.u.job_stored_answer.sha256 =
+		    world.play.stored_bytes > 0 ? bundle_hash : "";
+		say(&world.runs, &a);
 		break;
 	case MSG_TYPE_job_close:
 		if (m->u.job_close.remove && world.play.files_stay)

@@ -49,11 +49,15 @@ struct play {
 	int64_t exit_code; /* of a container that is exited */
 	const char *words; /* of its PID 1; NULL: they are not to be had */
 	bool files_stay; /* runs cannot remove */
+	int64_t stored_bytes; /* of a bundle that is there; 0: there is none */
+	const char *stored_error; /* of job.stored; NULL: it is told */
 	const char *times; /* of the profile */
 	const char *sync_error; /* of runs.sync; NULL: it is taken */
 	const char *status_error; /* of run.status; NULL: it is answered */
 	int64_t tunnel_bytes, tunnel_quiet_ms; /* what it tells */
 	const char *create_error; /* of engine.create; NULL: it is made */
+	const char *start_error; /* of engine.start; NULL: it is started */
+	const char *subnet; /* somebody else's; NULL: there is none */
 	const char
 	    *proof_denials; /* how often its own is denied; NULL: never */
 	int64_t denied; /* of all, as egressd says */

@@ -40,6 +40,11 @@ struct side {
 
 extern struct event_base *base;
 extern struct side parent, queue, frontend, agent;
+/* What the queue has of the run's bundle: at first what it was told. */
+extern struct row {
+	int64_t bytes;
+	char sha256[RUNS_HASH_LEN + 1];
+} row;
 extern char directory[64], path[96]; /* of all; of the door */
 extern int dirfd;
 extern pid_t pid; /* of runs */

@@ -27,6 +27,18 @@ is(struct queue_clock c, enum queue_limit want)
 	ck_assert_int_eq(queue_limit_over(&c), want);
 }
 
+/* Twice as long behind each start that failed, and never longer than that. */
+START_TEST(test_pause)
+{
+	static const struct {
+		int64_t tries, want;
+	} rows[] = { { 1, 1000 }, { 2, 2000 }, { 3, 4000 }, { 6, 32000 },
+		{ 7, 60000 }, { 8, 60000 }, { INT64_MAX, 60000 } };
+
+	ck_assert_int_eq(queue_pause_ms(rows[_i].tries), rows[_i].want);
+}
+END_TEST
+
 /* It is told to begin, and PID 1 says nothing. */
 START_TEST(test_release)
 {
@@ -107,6 +119,7 @@ main(void)
 	SRunner *sr = srunner_create(s);
 	int failed;
 
+	tcase_add_loop_test(tc, test_pause, 0, 7);
 	tcase_add_test(tc, test_release);
 	tcase_add_test(tc, test_deadline);
 	tcase_add_test(tc, test_asks);

@@ -361,7 +361,7 @@ START_TEST(test_subnets)
 	struct queue_store *s = fixture_open();
 	struct queue_time now;
 	struct queue_row r[5];
-	struct netprefix pool;
+	struct netprefix pool, passed[2];
 	char net[QUEUE_NETWORK_MAX + 1], id[8];
 	int i;
 
@@ -372,20 +372,28 @@ START_TEST(test_subnets)
 		fixture_submit(s, id, &r[i]);
 	}
 	for (i = 0; i < 4; i++) {
-		ck_assert_int_eq(queue_store_subnet(s, &pool, net), 0);
+		ck_assert_int_eq(queue_store_subnet(s, &pool, NULL, 0, net), 0);
 		(void)strlcpy(r[i].network, net, sizeof(net));
 		fixture_step(s, &r[i], STATE_ADMITTED);
 	}
 	ck_assert_str_eq(r[0].network, "10.9.8.0/29");
 	ck_assert_str_eq(r[3].network, "10.9.8.24/29");
-	ck_assert_int_eq(queue_store_subnet(s, &pool, net), -1);
+	ck_assert_int_eq(queue_store_subnet(s, &pool, NULL, 0, net), -1);
 	ck_assert_int_eq(queue_store_error(s), STORE_LIMIT);
 	fixture_step(s, &r[1], STATE_QUEUED);
 	ck_assert_str_eq(r[1].network, "");
 	fixture_to(s, &r[2], STATE_DONE);
 	ck_assert_str_eq(r[2].network, "10.9.8.16/29");
-	ck_assert_int_eq(queue_store_subnet(s, &pool, net), 0);
+	ck_assert_int_eq(queue_store_subnet(s, &pool, NULL, 0, net), 0);
 	ck_assert_str_eq(net, "10.9.8.8/29");
+	/* Two are free; those of others are passed over, in any order. */
+	ck_assert_int_eq(netprefix_parse("10.9.8.0/29", 11, &passed[1]), 0);
+	ck_assert_int_eq(netprefix_parse("10.9.8.8/29", 11, &passed[0]), 0);
+	ck_assert_int_eq(queue_store_subnet(s, &pool, passed, 2, net), 0);
+	ck_assert_str_eq(net, "10.9.8.16/29");
+	ck_assert_int_eq(netprefix_parse("10.9.8.16/29", 12, &passed[1]), 0);
+	ck_assert_int_eq(queue_store_subnet(s, &pool, passed, 2, net), -1);
+	ck_assert_int_eq(queue_store_error(s), STORE_LIMIT);
 	/* Whoever counts wrong: the file refuses. */
 	(void)strlcpy(r[4].network, "10.9.8.0/29", sizeof(r[4].network));
 	ck_assert_int_eq(
