@@ -96,14 +96,13 @@ stop_spawned()	# name
 	rm -f "$work/pid/$1"
 }
 
-# Of an installation that was broken off. One that is not ours is not noted.
+# Of an installation that was broken off. The note of it outlives one that was
+# not, and what stands there since then may be somebody else's.
 remove_policy()
 {
-	local file
-
-	for file in $(noted policy); do
-		rm -f "$file" || problems+=" $file"
-	done
+	[ -n "$(noted policy)" ] &&
+	    [ "$(cat "$POLICY_RC" 2>/dev/null)" = "$POLICY_TEXT" ] || return 0
+	rm -f "$POLICY_RC" || problems+=" $POLICY_RC"
 }
 
 # --- runs and containers ------------------------------------------------------

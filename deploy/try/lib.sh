@@ -9,6 +9,8 @@ detail=''	# what a step has to say, or why it failed
 kept=''		# everything stays up
 names=bhtry	# of the namespace, the table; before the users'
 mark=BULKHEAD_TRY
+POLICY_RC=/usr/sbin/policy-rc.d
+POLICY_TEXT=$'#!/bin/sh\nexit 101'
 
 tty='' good='' wrong='' plain=''
 if [ -t 1 ] && [ "${TERM:-dumb}" != dumb ]; then

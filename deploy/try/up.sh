@@ -13,7 +13,6 @@ GIT_HOST=git.demo.internal	# listed: the repository
 LISTED=api.demo.internal	# listed
 UNLISTED=unlisted.demo.internal	# as real as the others, on no list
 ALL='["run", "ps", "logs", "stop", "rm", "show", "status"]'
-POLICY_RC=/usr/sbin/policy-rc.d
 
 # --- packages and programs ------------------------------------------------------
 
@@ -44,7 +43,7 @@ install_packages()
 	if [ ! -e $POLICY_RC ]; then
 		policy=$POLICY_RC
 		note policy $POLICY_RC
-		printf '#!/bin/sh\nexit 101\n' >$POLICY_RC
+		printf '%s\n' "$POLICY_TEXT" >$POLICY_RC
 		chmod 755 $POLICY_RC
 	fi
 	# shellcheck disable=SC2086
