@@ -3,8 +3,6 @@
  * something are recorded before they are answered.
  */
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +20,6 @@ struct refusal {
 	struct user *user;
 	int64_t id;
 };
-
-#define REASON_MAX 128
 
 static TAILQ_HEAD(, refusal) refusals = TAILQ_HEAD_INITIALIZER(refusals);
 static struct excess excess;
@@ -93,23 +89,5 @@ front_refuse_user_gone(const struct user *u)
 void
 front_refuse_tick(int64_t now)
 {
-	char reason[REASON_MAX];
-	int64_t beyond;
-	struct msg m;
-	uint32_t uid;
-
-	while (excess_over(&excess, now, &uid, &beyond)) {
-		(void)snprintf(reason, sizeof(reason),
-		    "%" PRId64 " more requests were refused", beyond);
-		memset(&m, 0, sizeof(m));
-		m.type = MSG_TYPE_rec_refused;
-		m.u.rec_refused.peer_uid = uid;
-		m.u.rec_refused.request = "any";
-		m.u.rec_refused.code = "many";
-		m.u.rec_refused.reason = reason;
-		if (audit_client_send_lasting(front.audit, &m, NULL, NULL) ==
-		    -1)
-			log_warnx("uid %u: %s, and that is not on record",
-			    (unsigned)uid, reason);
-	}
+	excess_record(&excess, front.audit, "any", now);
 }

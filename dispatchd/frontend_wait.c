@@ -260,7 +260,7 @@ front_wait_answer(struct msg *m)
 	return true;
 }
 
-/* The request at the queue stays for now: who comes next takes it up. */
+/* The request at the queue stays: who comes next takes it up (make_room). */
 void
 front_wait_user_gone(struct user *u)
 {

@@ -1,7 +1,5 @@
 /* A request for a run: checked, its prompt taken in, then on disk. */
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,22 +88,7 @@ submit_refuse(struct submit *s, const char *code, const char *reason)
 void
 client_submit_tick(int64_t now)
 {
-	char reason[REFUSAL_WHY_MAX + 1];
-	int64_t beyond;
-	uint32_t uid;
-	struct msg m;
-
-	while (excess_over(&excess, now, &uid, &beyond)) {
-		(void)snprintf(reason, sizeof(reason),
-		    "%" PRId64 " more requests were refused", beyond);
-		memset(&m, 0, sizeof(m));
-		m.type = MSG_TYPE_rec_refused;
-		m.u.rec_refused.peer_uid = uid;
-		m.u.rec_refused.request = "run";
-		m.u.rec_refused.code = "many";
-		m.u.rec_refused.reason = reason;
-		(void)audit_client_send_lasting(queue.audit, &m, NULL, NULL);
-	}
+	excess_record(&excess, queue.audit, "run", now);
 }
 
 static void

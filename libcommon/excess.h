@@ -3,12 +3,14 @@
 
 /*
  * How many records of refusals a user may cause in a time. What is beyond is
- * counted, and told when its time is over, so that it makes one record. Pure.
+ * counted, and told when its time is over, so that it makes one record.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "libcommon/audit.h"
 
 #define EXCESS_USERS_MAX 64 /* at a time; all others share one more place */
 #define EXCESS_RECORDS_MAX 20 /* of a user, within */
@@ -34,5 +36,11 @@ bool excess_permits(struct excess *e, uint32_t uid, int64_t now);
  * many; then he begins anew. False: there is none (any more).
  */
 bool excess_over(struct excess *e, int64_t now, uint32_t *uid, int64_t *beyond);
+/*
+ * excess_record.c: a record "refused" with the code "many" for each of those;
+ * request says of what they were refused.
+ */
+void excess_record(
+    struct excess *e, struct audit_client *a, const char *request, int64_t now);
 
 #endif

@@ -489,7 +489,7 @@ START_TEST(logs_refused)
 }
 END_TEST
 
-/* What is refused for now is asked for again, and then all is there. */
+/* Output that was refused is asked for again, and then all is there. */
 START_TEST(logs_refused_for_now)
 {
 	plan.refuse_logs = "limit";
